@@ -1,0 +1,73 @@
+/**
+ * Everything that happens in a process, as one table: name -> payload. Metrics, logs, the dashboard and tests listen;
+ * the core only emits and never imports a listener. An event nobody listens to costs one branch.
+ *
+ *     const off = events.on("reload.done", (e) => log.info(e.generation));
+ *     events.emit("reload.done", { ... });
+ *
+ * A listener that throws is dropped from that event and reported once on stderr: watching must not break the watched.
+ */
+
+export interface Events {
+  "request.done": {
+    interface: string;
+    label: string;
+    durationMs: number;
+    /** Time between acceptance and the handler's start. */
+    waitedMs: number;
+    generation: number;
+    error: unknown;
+    id: string;
+  };
+  "call.done": { cage: string; path: string; durationMs: number; error: unknown };
+  "reload.done": {
+    generation: number;
+    files: readonly string[];
+    dependents: number;
+    durationMs: number;
+    trigger: "start" | "watch" | "command";
+  };
+  "reload.failed": { files: readonly string[]; error: unknown; message: string; frame: string; file: string };
+  "generation.collected": { generation: number };
+  "interface.up": { name: string; protocol: string; url: string | undefined };
+  "interface.down": { name: string };
+  "resource.up": { name: string; protocol: string };
+  "resource.down": { name: string };
+  "retry.enqueued": { id: string; to: string; path: string };
+  "retry.done": { id: string; to: string; path: string; attempts: number };
+  "retry.failed": { id: string; to: string; path: string; attempts: number; error: unknown; parked: boolean };
+  log: { level: string; message: string; fields: Readonly<Record<string, unknown>> };
+}
+
+export type EventName = keyof Events;
+type Listener<Name extends EventName> = (payload: Events[Name]) => void;
+
+const listeners: { [Name in EventName]?: Listener<Name>[] } = {};
+
+export const events = {
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    const row = (listeners[name] ??= []) as Listener<Name>[];
+    row.push(listener);
+    return () => {
+      const at = row.indexOf(listener);
+      if (at >= 0) row.splice(at, 1);
+    };
+  },
+
+  emit<Name extends EventName>(name: Name, payload: Events[Name]): void {
+    const row = listeners[name] as Listener<Name>[] | undefined;
+    if (row === undefined || row.length === 0) return;
+    for (const listener of [...row]) {
+      try {
+        listener(payload);
+      } catch (error) {
+        row.splice(row.indexOf(listener), 1);
+        process.stderr.write(`event ${name}: a listener threw and was dropped: ${String((error as Error)?.stack)}\n`);
+      }
+    }
+  },
+
+  heard(name: EventName): boolean {
+    return (listeners[name]?.length ?? 0) > 0;
+  },
+};

@@ -1,0 +1,75 @@
+/**
+ * What an interface is: a named way in, of some protocol, that turns what arrives into requests.
+ *
+ *     config/shop.ts       interfaces: { web: { protocol: "http", port: 8080 } }
+ *     cages/shop/web.ts    answers it: the module of the interface's name, in the generation current at that moment
+ *
+ * Life: `create` (no side effects) -> `start` (listens; resolves when it would be served) -> `drain` (accepts nothing
+ * new, finishes what runs, bounded by the host's deadline) -> `stop`. A changed configuration creates and starts the
+ * new one before the old one drains; both may hold the same listening socket, which the supervisor owns and counts.
+ * Code changes never touch an interface: `serve` takes the generation anew for each piece of work.
+ *
+ *     const tick: InterfaceProtocol<{ everyMs: number }> = {
+ *       protocol: "tick",
+ *       options: z.strictObject({ everyMs: z.int().min(10) }),
+ *       create(options, host) {
+ *         let timer: NodeJS.Timeout;
+ *         return {
+ *           url: undefined,
+ *           async start() {
+ *             timer = setInterval(() => host.serve({ label: "tick" }, async (module) => (module["tick"] as () => void)()), options.everyMs);
+ *           },
+ *           async drain() { clearInterval(timer); },
+ *           async stop() {},
+ *         };
+ *       },
+ *     };
+ */
+import type { Server } from "node:net";
+import type { z } from "zod";
+import type { LogLevel, Request, Trace } from "../request/request.ts";
+
+export interface Interface {
+  /** Where it can be reached, for people; undefined when that has no meaning. */
+  readonly url: string | undefined;
+  start(): Promise<void>;
+  drain(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Work {
+  readonly label: string;
+  /** At most this long, from now. Default: the interface's own limit (10 s). */
+  readonly timeoutMs?: number;
+  readonly trace?: Trace;
+  readonly logLevel?: LogLevel;
+  readonly principal?: unknown;
+  readonly retry?: { readonly id: string; readonly attempt: number };
+}
+
+export type Handler = Readonly<Record<string, unknown>>;
+
+export interface InterfaceHost {
+  /** The interface's name in the configuration, and so its module's name. */
+  readonly name: string;
+  readonly cage: string;
+  /** Makes `server` accept on an address that the supervisor holds open; PORT_TAKEN with a remedy when it cannot. */
+  listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }>;
+  /**
+   * Runs one piece of work as a request on the current generation: bounded queue, deadline, metrics, events. `work`
+   * gets the module of the interface's name (an error with code NOT_FOUND when the cage has none).
+   * Rejects with what the handler threw, EXPIRED at the deadline, or OVERLOADED at once when the queue is full.
+   */
+  serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T>;
+  /** Calls back after each swap of generations, for those who derive something from the module (routes, IDL). */
+  onSwap(listener: () => void): () => void;
+  /** The module in the current generation, to look at outside a request (never to run). */
+  peek(): Handler | undefined;
+}
+
+export interface InterfaceProtocol<Options> {
+  readonly protocol: string;
+  /** Validates what stands beside `protocol` in the configuration. */
+  readonly options: z.ZodType<Options>;
+  create(options: Options, host: InterfaceHost): Interface;
+}
