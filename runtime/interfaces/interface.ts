@@ -26,7 +26,7 @@
  *     };
  */
 import type { Server } from "node:net";
-import type { z } from "zod";
+import type { z } from "../../lib/schema.ts";
 import type { LogLevel, Request, Trace } from "../request/request.ts";
 
 export interface Interface {
@@ -71,5 +71,7 @@ export interface InterfaceProtocol<Options> {
   readonly protocol: string;
   /** Validates what stands beside `protocol` in the configuration. */
   readonly options: z.ZodType<Options>;
+  /** Looks at a candidate generation's module before the swap; a throw refuses the reload. */
+  validate?(module: Handler): void;
   create(options: Options, host: InterfaceHost): Interface;
 }

@@ -16,6 +16,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { CageError, Expired } from "../errors.ts";
+import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -107,8 +108,9 @@ export class Request {
   readonly generation: number;
   #lease: Lease | undefined;
   #controller: AbortController | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #cancelled: CageError | undefined;
+  #alarm: Alarm | undefined;
+  #stops: Set<(why: CageError) => void> | undefined;
+  #stopped: CageError | undefined;
 
   constructor(options: RequestOptions) {
     this.id = options.id ?? `${processId}-${(++sequence).toString(36)}`;
@@ -146,34 +148,54 @@ export class Request {
     return this.#lease;
   }
 
+  /** Why it was stopped before its end: CANCELLED, or EXPIRED once the deadline passed. */
+  get stopped(): CageError | undefined {
+    if (this.#stopped === undefined && this.expired) this.#stop(new Expired(`${this.label}: the deadline passed`));
+    return this.#stopped;
+  }
+
+  /** Calls back once, at the deadline or on cancel; at once when that was before. Returns how to stop listening. */
+  onStop(listener: (why: CageError) => void): () => void {
+    const already = this.stopped;
+    if (already !== undefined) {
+      listener(already);
+      return () => {};
+    }
+    this.#stops ??= new Set();
+    this.#stops.add(listener);
+    // Outside the request: the wheel's one timer must not carry whichever context happened to start it.
+    this.#alarm ??= storage.exit(() => alarmAt(this.deadline, () => this.stopped));
+    return () => void this.#stops?.delete(listener);
+  }
+
   /** Aborts at the deadline or on cancel. Made on first use: most requests never ask, and a signal costs 3 us. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#cancelled) this.#controller.abort(this.#cancelled);
-      else if (this.#lease !== undefined)
-        this.#timer = setTimeout(
-          () => this.#controller?.abort(new Expired(`${this.label}: the deadline passed`)),
-          this.remaining,
-        ).unref();
+      const controller = new AbortController();
+      this.#controller = controller;
+      this.onStop((why) => controller.abort(why));
     }
     return this.#controller.signal;
   }
 
   cancel(reason: string): void {
-    this.#cancelled ??= new CageError("CANCELLED", reason);
-    this.#controller?.abort(this.#cancelled);
+    this.#stop(new CageError("CANCELLED", reason));
   }
 
-  get cancelled(): CageError | undefined {
-    return this.#cancelled;
+  #stop(why: CageError): void {
+    if (this.#stopped !== undefined || this.ended) return;
+    this.#stopped = why;
+    for (const listener of this.#stops ?? []) listener(why);
+    this.#stops = undefined;
   }
 
-  /** Lets go of the generation and the timer. Idempotent. */
+  /** Lets go of the generation, the deadline and every listener. Idempotent. */
   end(): void {
     this.#lease?.release();
     this.#lease = undefined;
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#stops = undefined;
+    if (this.#alarm) dismiss(this.#alarm);
+    this.#alarm = undefined;
   }
 }
 
@@ -201,23 +223,22 @@ export const outside = <T>(fn: () => T): T => storage.exit(fn);
  * Waits for `work`, but no longer than the request has. The work itself goes on (it may not be abortable); its waiter
  * is released with EXPIRED or CANCELLED.
  */
-export async function within<T>(request: Request, what: string, work: Promise<T>): Promise<T> {
-  if (request.cancelled) throw request.cancelled;
-  const signal = request.signal;
-  return await new Promise<T>((resolve, reject) => {
-    const stop = () => {
-      const reason = signal.reason as { code?: string };
+export function within<T>(request: Request, what: string, work: Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const forget = request.onStop((why) =>
       reject(
-        reason?.code === "EXPIRED"
-          ? new Expired(`${what}: the deadline of ${request.label} passed`, { cause: reason })
-          : reason,
-      );
-    };
-    if (signal.aborted) {
-      work.catch(() => {});
-      return stop();
-    }
-    signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+        why.code === "EXPIRED" ? new Expired(`${what}: the deadline of ${request.label} passed`, { cause: why }) : why,
+      ),
+    );
+    work.then(
+      (value) => {
+        forget();
+        resolve(value);
+      },
+      (error) => {
+        forget();
+        reject(error);
+      },
+    );
   });
 }

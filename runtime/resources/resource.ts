@@ -18,7 +18,7 @@
  *       },
  *     };
  */
-import type { z } from "zod";
+import type { z } from "../../lib/schema.ts";
 
 export interface Resource<Client> {
   readonly client: Client;

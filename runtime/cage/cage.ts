@@ -1,0 +1,351 @@
+/**
+ * One cage in one worker process: the only file that knows all parts, and wires them.
+ *
+ *     link (supervisor) --- Cage --- loader (generations) --- holdings (resources, interfaces)
+ *                             |----- engine (calls in and out), retry (durable calls)
+ *                             `----- verbs (what the control socket can ask)
+ *
+ * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
+ * new work, finish what runs (bounded by the longest deadline), flush, close.
+ */
+import { join } from "node:path";
+import type { Carry, Engine, Instance } from "../engine/engine.ts";
+import { LocalEngine } from "../engine/local.ts";
+import { CageError, coded } from "../errors.ts";
+import { events } from "../health/events.ts";
+import type { Interface } from "../interfaces/interface.ts";
+import type { Candidate, Generation } from "../modules/generation.ts";
+import { Loader } from "../modules/loader.ts";
+import {
+  current,
+  type Lease,
+  Request,
+  type RetryOptions,
+  run,
+  type Services,
+  type Target,
+  within,
+} from "../request/request.ts";
+import type { Resource } from "../resources/resource.ts";
+import { type Api, invoke } from "../rpc/api.ts";
+import { type Plan, type PlannedInterface, planOf } from "./config.ts";
+import { type Holding, Holdings } from "./holdings.ts";
+import { Host } from "./host.ts";
+import type { Link } from "./link.ts";
+import { operateOn } from "./operator.ts";
+import { type Paths, socketOf } from "./paths.ts";
+import { protocols } from "./protocols.ts";
+import { keepSecretsIn } from "./secret.ts";
+import { selfApi } from "./self.ts";
+import { verbs } from "./verbs.ts";
+
+export interface CageOptions {
+  readonly paths: Paths;
+  readonly name: string;
+  readonly node: string;
+  readonly watch: boolean;
+  /** Started again after a crash: code that does not load is waited for instead of given up. */
+  readonly again: boolean;
+  readonly link: Link;
+  /** What `#runtime` is to the cage's modules. */
+  readonly door: object;
+}
+
+interface OpenInterface {
+  readonly plan: PlannedInterface;
+  readonly host: Host;
+  readonly interface: Interface;
+}
+
+/** What a generation owns beside its modules. */
+export interface Attachment {
+  readonly plan: Plan;
+  readonly resources: ReadonlyMap<string, Holding<Resource<unknown>>>;
+  readonly interfaces: ReadonlyMap<string, Holding<OpenInterface>>;
+}
+
+export class Cage {
+  readonly name: string;
+  readonly node: string;
+  readonly startedAt = Date.now();
+  readonly engine: Engine;
+  readonly loader: Loader<Attachment>;
+  readonly services: Services;
+  readonly #options: CageOptions;
+  readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
+  readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
+  readonly #swapListeners = new Set<() => void>();
+  readonly #callsIn: Host;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: CageOptions) {
+    const { paths, name, node, link } = options;
+    this.#options = options;
+    this.name = name;
+    this.node = node;
+    keepSecretsIn(paths.state);
+    operateOn(paths);
+    this.engine = new LocalEngine({
+      me: { node, cage: name },
+      runDir: paths.run,
+      stateDir: paths.state,
+      socketOf: (cage) => socketOf(paths, "rpc", cage),
+      listen: async (server, path) => void (await link.listen(server, { path })),
+    });
+    this.services = {
+      node,
+      cage: name,
+      call: (to, path, args) => this.#call(to, path, args),
+      retry: (to, retry, path, args) => this.#retry(to, retry, path, args),
+    };
+    this.loader = new Loader<Attachment>({
+      root: paths.root,
+      home: paths.home,
+      cage: name,
+      stateDir: paths.state,
+      externals: { "#runtime": options.door },
+      prepare: (candidate) => this.#prepare(candidate),
+      runHook: (generation, hook) => this.#runHook(generation, hook),
+      dispose: (_, attachment) => this.#dispose(attachment),
+    });
+    this.#callsIn = new Host({ ...this.#hostParts, name: "rpc", timeoutMs: 60_000, running: 4_096, waiting: 4_096 });
+  }
+
+  async start(): Promise<void> {
+    await this.loader.start();
+    await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
+    if (this.#options.watch) await this.loader.watch();
+  }
+
+  /** A hold on the current generation, as a request wants it. */
+  lease(): Lease {
+    return leaseOf(this.loader.current);
+  }
+
+  get plan(): Plan {
+    return this.loader.current.attachment.plan;
+  }
+
+  async openInterfaces(): Promise<OpenInterface[]> {
+    return await this.#interfaces.values();
+  }
+
+  /** Everything that runs now, over all interfaces. */
+  async running(): Promise<Request[]> {
+    const hosts = [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
+    return hosts.flatMap((host) => [...host.running]);
+  }
+
+  /** Answers the control socket (verbs.ts). */
+  async ask(verb: string, args: unknown): Promise<unknown> {
+    const answer = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+    if (answer === undefined)
+      throw new CageError("BAD_INPUT", `no verb '${verb}'; there are ${Object.keys(verbs).join(", ")}`);
+    return await answer(this, args);
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await this.engine.drain();
+    const open = await this.openInterfaces();
+    const drained = Promise.all(open.map((row) => row.interface.drain()));
+    await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
+    await Promise.all(open.map((row) => row.interface.stop()));
+    await this.loader.stop();
+    await this.engine.stop();
+    await Promise.all((await this.#resources.values()).map((resource) => resource.close()));
+  }
+
+  // --- generations -------------------------------------------------------------------------------------------------
+
+  async #prepare(candidate: Candidate): Promise<{ attachment: Attachment; commit(): void; abort(): Promise<void> }> {
+    const { defaults, cluster, own } = candidate.config;
+    const plan = await planOf(
+      this.name,
+      { defaults: defaults?.["config"], cluster: cluster?.["config"], own: own?.["config"] },
+      protocols,
+      process.env,
+    );
+    const resources = new Map<string, Holding<Resource<unknown>>>();
+    const interfaces = new Map<string, Holding<OpenInterface>>();
+    const giveBack = async () => {
+      for (const holding of [...interfaces.values(), ...resources.values()]) await holding.release();
+    };
+    try {
+      for (const { name, protocol, options, key } of plan.resources) {
+        const host = { name, cage: this.name, stateDir: join(this.#options.paths.state, this.name) };
+        resources.set(name, await this.#resources.take(`${name} ${key}`, () => protocol.open(options, host)));
+      }
+      for (const planned of plan.interfaces) {
+        const module = candidate.module(planned.name);
+        if (module !== undefined) planned.protocol.validate?.(module);
+        interfaces.set(
+          planned.name,
+          await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
+        );
+      }
+    } catch (error) {
+      await giveBack();
+      throw error;
+    }
+    return {
+      attachment: { plan, resources, interfaces },
+      commit: () => {
+        for (const listener of this.#swapListeners) listener();
+      },
+      abort: giveBack,
+    };
+  }
+
+  async #dispose(attachment: Attachment): Promise<void> {
+    for (const holding of [...attachment.interfaces.values(), ...attachment.resources.values()])
+      await holding.release();
+  }
+
+  async #openInterface(plan: PlannedInterface): Promise<OpenInterface> {
+    const host = new Host({
+      ...this.#hostParts,
+      name: plan.name,
+      timeoutMs: plan.timeoutMs,
+      running: plan.running,
+      waiting: plan.waiting,
+    });
+    const made = plan.protocol.create(plan.options, host);
+    try {
+      await made.start();
+    } catch (error) {
+      if ((error as CageError).code !== "PORT_TAKEN") throw error;
+      const { message } = error as CageError;
+      throw new CageError("PORT_TAKEN", `${message} in config/${this.name}.ts (interface ${plan.name})`, {
+        cause: error,
+      });
+    }
+    events.emit("interface.up", { name: plan.name, protocol: plan.protocol.protocol, url: made.url });
+    return { plan, host, interface: made };
+  }
+
+  async #closeInterface(open: OpenInterface): Promise<void> {
+    await open.interface.drain();
+    await open.interface.stop();
+    for (const address of open.host.addresses) this.#options.link.release(address);
+    events.emit("interface.down", { name: open.plan.name });
+  }
+
+  async #runHook(generation: Generation<Attachment>, hook: () => unknown): Promise<void> {
+    const request = new Request({
+      services: this.services,
+      lease: leaseOf(generation),
+      interface: "hook",
+      label: "hook",
+      timeoutMs: 30_000,
+    });
+    try {
+      await run(request, async () => await within(request, "a hook", Promise.resolve(hook())));
+    } finally {
+      request.end();
+    }
+  }
+
+  get #hostParts() {
+    return {
+      cage: this.name,
+      services: this.services,
+      lease: () => this.lease(),
+      listen: this.#options.link.listen,
+      onSwap: (listener: () => void) => {
+        this.#swapListeners.add(listener);
+        return () => void this.#swapListeners.delete(listener);
+      },
+    };
+  }
+
+  // --- calls -------------------------------------------------------------------------------------------------------
+
+  async #serveCall(
+    from: Instance,
+    path: string,
+    args: readonly unknown[],
+    carry: Carry,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (path.startsWith("self.")) return await invoke({ self: selfApi(this) }, path, args);
+    const work = {
+      label: path,
+      timeoutMs: carry.remainingMs,
+      trace: carry.trace,
+      logLevel: carry.logLevel,
+      principal: from,
+      ...(carry.retry ? { retry: carry.retry } : {}),
+    };
+    return await this.#callsIn.serve(work, async (_, request) => {
+      const stop = () => request.cancel("the caller stopped waiting");
+      signal.addEventListener("abort", stop, { once: true });
+      try {
+        return await invoke(request.lease.module("api") as Api | undefined, path, args);
+      } finally {
+        signal.removeEventListener("abort", stop);
+      }
+    });
+  }
+
+  async #call(to: Target, path: string, args: readonly unknown[]): Promise<unknown> {
+    const request = current();
+    const startedAt = performance.now();
+    let failure: unknown;
+    try {
+      const carry: Carry = {
+        remainingMs: Math.min(request.remaining, to.timeoutMs ?? Number.POSITIVE_INFINITY),
+        trace: { id: request.trace.id, span: request.trace.span },
+        logLevel: request.logLevel,
+      };
+      return await within(
+        request,
+        `the call of ${to.cage}.${path}`,
+        this.engine.call(to, path, args, carry, request.signal),
+      );
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      events.emit("call.done", { cage: to.cage, path, durationMs: performance.now() - startedAt, error: failure });
+    }
+  }
+
+  async #retry(
+    _to: Target,
+    _options: RetryOptions,
+    _path: string,
+    _args: readonly unknown[],
+  ): Promise<{ id: string; duplicate: boolean }> {
+    throw coded(new CageError("UNAVAILABLE", "retried calls are not wired yet"));
+  }
+}
+
+function leaseOf(generation: Generation<Attachment>): Lease {
+  const hold = generation.hold();
+  return {
+    id: generation.id,
+    module: (name) => (name === "rpc" && generation.module("rpc") === undefined ? noModule : generation.module(name)),
+    resource: (name) => {
+      const holding = generation.attachment.resources.get(name);
+      if (holding === undefined)
+        throw new CageError(
+          "CONFIG",
+          `this cage has no resource '${name}'; it has ${[...generation.attachment.resources.keys()].join(", ") || "none"}`,
+        );
+      return holding.value.client;
+    },
+    get config() {
+      return generation.attachment.plan.settings;
+    },
+    again: () => leaseOf(generation),
+    release: () => hold.release(),
+  };
+}
+
+/** Calls are answered by api.ts, not by a module named after an interface. */
+const noModule = Object.freeze({});

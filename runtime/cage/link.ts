@@ -1,0 +1,117 @@
+/**
+ * The link between a worker and its supervisor: child-process IPC, a table of messages, and the worker's half.
+ *
+ * The supervisor owns every listening socket as a raw handle and lends it to the worker, so that a killed worker refuses
+ * nobody: connections wait in the kernel's queue for the next one. (Sending a net.Server instead would make the sender
+ * accept connections too.) A worker that loses its supervisor drains and leaves.
+ */
+import type { Server } from "node:net";
+import { CageError } from "../errors.ts";
+
+export type Address = { readonly host: string; readonly port: number } | { readonly path: string };
+
+export type ToSupervisor =
+  | { readonly kind: "listen"; readonly id: number; readonly address: Address }
+  | { readonly kind: "release"; readonly address: Address }
+  | { readonly kind: "ready"; readonly summary: unknown }
+  | { readonly kind: "failed"; readonly message: string; readonly frame?: string }
+  | {
+      readonly kind: "answer";
+      readonly id: number;
+      readonly value?: unknown;
+      readonly error?: { code: string; message: string };
+    }
+  | { readonly kind: "say"; readonly text: string };
+
+export type ToWorker =
+  | { readonly kind: "listening"; readonly id: number; readonly error?: { code: string; message: string } }
+  | { readonly kind: "ask"; readonly id: number; readonly verb: string; readonly args: unknown }
+  | { readonly kind: "drain" };
+
+/** What a cage needs of whoever started it. */
+export interface Link {
+  listen(server: Server, address: Address): Promise<{ port: number }>;
+  release(address: Address): void;
+  ready(summary: unknown): void;
+  failed(message: string, frame?: string): void;
+  /** A line for whoever watches the terminal. */
+  say(text: string): void;
+}
+
+/** A listening handle as IPC delivers it: opaque, and taken by `server.listen`. */
+type Handle = object;
+
+export interface WorkerHandlers {
+  ask(verb: string, args: unknown): Promise<unknown>;
+  drain(): void;
+  orphaned(): void;
+}
+
+export function linkToSupervisor(handlers: WorkerHandlers): Link {
+  let nextId = 1;
+  const waiting = new Map<
+    number,
+    (message: Extract<ToWorker, { kind: "listening" }>, handle: Handle | undefined) => void
+  >();
+  const send = (message: ToSupervisor): void => {
+    if (process.connected) process.send?.(message);
+  };
+
+  process.on("message", (message: ToWorker, handle: unknown) => {
+    switch (message.kind) {
+      case "listening":
+        waiting.get(message.id)?.(message, handle as Handle | undefined);
+        waiting.delete(message.id);
+        return;
+      case "ask":
+        handlers.ask(message.verb, message.args).then(
+          (value) => send({ kind: "answer", id: message.id, value }),
+          (error: { code?: string; message: string }) =>
+            send({ kind: "answer", id: message.id, error: { code: error.code ?? "INTERNAL", message: error.message } }),
+        );
+        return;
+      case "drain":
+        return handlers.drain();
+    }
+  });
+  process.on("disconnect", () => handlers.orphaned());
+
+  return {
+    async listen(server, address) {
+      const id = nextId++;
+      const handle = await new Promise<Handle>((resolve, reject) => {
+        waiting.set(id, (message, given) => {
+          if (given === undefined && message.error?.code === "EADDRINUSE" && "port" in address)
+            reject(taken(address, undefined));
+          else if (given === undefined)
+            reject(new CageError(message.error?.code ?? "INTERNAL", message.error?.message ?? "no handle arrived"));
+          else resolve(given);
+        });
+        send({ kind: "listen", id, address });
+      });
+      await new Promise<void>((resolve, reject) => {
+        // Another program's port shows only now: a bind to it succeeds until somebody listens.
+        server.once("error", (cause: NodeJS.ErrnoException) =>
+          reject(cause.code === "EADDRINUSE" && "port" in address ? taken(address, cause) : cause),
+        );
+        server.listen(handle, () => {
+          server.removeAllListeners("error");
+          resolve();
+        });
+      });
+      const bound = server.address();
+      return { port: typeof bound === "object" && bound !== null ? bound.port : 0 };
+    },
+    release: (address) => send({ kind: "release", address }),
+    ready: (summary) => send({ kind: "ready", summary }),
+    failed: (message, frame) => send({ kind: "failed", message, ...(frame === undefined ? {} : { frame }) }),
+    say: (text) => send({ kind: "say", text }),
+  };
+}
+
+const taken = (address: { host: string; port: number }, cause: unknown): CageError =>
+  new CageError(
+    "PORT_TAKEN",
+    `port ${address.port} on ${address.host} is taken by another program; end that, or set another port`,
+    { cause },
+  );

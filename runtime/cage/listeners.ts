@@ -1,0 +1,85 @@
+/**
+ * The listening sockets of an instance, held by its supervisor as raw handles: bound here, listened on by whichever
+ * worker is alive. Counted by address, so that a changed interface on the same port shares the one that is open.
+ *
+ * `_createServerHandle` is what node:cluster itself binds with; the public `listen` would make this process accept.
+ */
+
+import { unlinkSync } from "node:fs";
+import net from "node:net";
+import { constants } from "node:os";
+import type { Address } from "./link.ts";
+
+interface Handle {
+  close(): void;
+  getsockname?(out: { port?: number }): number;
+}
+
+type CreateHandle = (address: string, port: number, family: number) => Handle | number;
+const createHandle = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
+
+const keyOf = (address: Address): string => ("path" in address ? address.path : `${address.host}:${address.port}`);
+
+export class Listeners {
+  readonly #open = new Map<string, { readonly handle: Handle; users: number; readonly path: string | undefined }>();
+
+  /** The handle for an address, or the errno of why not. Port 0 is always a new one. */
+  take(address: Address): Handle | number {
+    const key = keyOf(address);
+    const known = this.#open.get(key);
+    if (known !== undefined && !key.endsWith(":0")) {
+      known.users++;
+      return known.handle;
+    }
+    if ("path" in address) removeStale(address.path);
+    const handle =
+      "path" in address
+        ? createHandle(address.path, -1, -1)
+        : createHandle(address.host, address.port, net.isIPv6(address.host) ? 6 : 4);
+    if (typeof handle === "number") return handle;
+    if ("port" in address && address.port !== 0 && boundPort(handle) !== address.port) {
+      handle.close();
+      return constants.errno.EADDRINUSE * -1;
+    }
+    this.#open.set(key, { handle, users: 1, path: "path" in address ? address.path : undefined });
+    return handle;
+  }
+
+  /** One user less; the last one closes it. */
+  release(address: Address): void {
+    const key = keyOf(address);
+    const known = this.#open.get(key);
+    if (known === undefined || --known.users > 0) return;
+    this.#open.delete(key);
+    known.handle.close();
+    if (known.path !== undefined) removeStale(known.path);
+  }
+
+  /** The worker died: its uses are gone, the sockets stay for the next one. */
+  forget(): void {
+    for (const row of this.#open.values()) row.users = 0;
+  }
+
+  closeAll(): void {
+    for (const row of this.#open.values()) {
+      row.handle.close();
+      if (row.path !== undefined) removeStale(row.path);
+    }
+    this.#open.clear();
+  }
+}
+
+/** A bind that failed shows only here: listening would then silently take a random port. */
+function boundPort(handle: Handle): number | undefined {
+  const out: { port?: number } = {};
+  return handle.getsockname?.(out) === 0 ? out.port : undefined;
+}
+
+/** Only this instance's supervisor gets here (it holds the control socket), so what lies there is left over. */
+function removeStale(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not there.
+  }
+}

@@ -1,0 +1,9 @@
+/** Every protocol a configuration may name. Loaded when first named: a cage pays for what it uses. */
+import type { Protocols } from "./config.ts";
+
+export const protocols: Protocols = {
+  interfaces: {
+    http: async () => (await import("../interfaces/http.ts")).http as never,
+  },
+  resources: {},
+};

@@ -1,0 +1,59 @@
+/**
+ * What the control socket can ask of a worker, as one table: verb -> answer. The CLI and the dashboard use nothing else,
+ * so they cannot disagree. Answers are plain JSON.
+ */
+import { CageError } from "../errors.ts";
+import type { Cage } from "./cage.ts";
+import { selfApi } from "./self.ts";
+
+export type Verb = (cage: Cage, args: unknown) => Promise<unknown>;
+
+export const verbs: Readonly<Record<string, Verb>> = {
+  /** The short of it, for `list` and the dashboard's first row. */
+  async status(cage) {
+    const memory = process.memoryUsage();
+    return {
+      generation: cage.loader.current.id,
+      startedAt: cage.startedAt,
+      uptimeMs: Date.now() - cage.startedAt,
+      rssBytes: memory.rss,
+      heapBytes: memory.heapUsed,
+      running: (await cage.running()).length,
+      interfaces: (await selfApi(cage).describe()).interfaces,
+      broken: cage.loader.failure ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame } : null,
+    };
+  },
+
+  describe: (cage) => selfApi(cage).describe(),
+  health: (cage) => selfApi(cage).health(),
+
+  async history(cage) {
+    return cage.loader.history();
+  },
+
+  async reload(cage) {
+    const outcome = await cage.loader.reload("command");
+    if (!outcome.ok)
+      throw new CageError(
+        "LOAD",
+        outcome.error.frame ? `${outcome.error.message}\n${outcome.error.frame}` : outcome.error.message,
+      );
+    return {
+      generation: outcome.generation,
+      files: outcome.files,
+      dependents: outcome.dependents,
+      durationMs: outcome.durationMs,
+    };
+  },
+
+  async requests(cage) {
+    return (await cage.running()).map((request) => ({
+      id: request.id,
+      interface: request.interface,
+      label: request.label,
+      generation: request.generation,
+      ageMs: performance.now() - request.startedAt,
+      remainingMs: request.remaining,
+    }));
+  },
+};

@@ -1,0 +1,48 @@
+/** ./cage list: what runs here, with pid, generation, uptime, restarts and memory. */
+import { type InstanceStatus, registered, statusOf, urlOf } from "./instances.ts";
+import type { Command } from "./main.ts";
+import { duration, megabytes, table } from "./table.ts";
+
+export const list: Command = {
+  usage: "",
+  summary: "what runs: pid, generation, uptime, restarts, memory",
+  async run(given) {
+    const rows = await Promise.all(
+      registered(given.paths).map(async (cage) => ({ cage, status: await statusOf(given.paths, cage) })),
+    );
+    const running = rows.flatMap((row) => (row.status === undefined ? [] : [row.status]));
+    if (given.flags["json"]) {
+      process.stdout.write(`${JSON.stringify(running)}\n`);
+      return 0;
+    }
+    if (running.length === 0) {
+      process.stdout.write("nothing runs; ./cage start begins\n");
+      return 0;
+    }
+    process.stdout.write(
+      table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
+    );
+    for (const status of running) {
+      if (status.worker?.broken)
+        process.stdout.write(
+          `${status.cage}: the last save did not load, the old generation serves: ${status.worker.broken.message}\n`,
+        );
+      if (status.state === "failed")
+        process.stdout.write(
+          `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,
+        );
+    }
+    return 0;
+  },
+};
+
+const row = (status: InstanceStatus): string[] => [
+  status.cage,
+  status.state,
+  String(status.pid ?? ""),
+  String(status.worker?.generation ?? ""),
+  duration(status.worker?.uptimeMs ?? 0),
+  String(status.restarts),
+  megabytes(status.worker?.rssBytes ?? 0),
+  urlOf(status),
+];

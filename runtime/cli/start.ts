@@ -1,0 +1,143 @@
+/**
+ * ./cage start [NAME ...]: starts cages (all of them without a name), returns when each is ready, and leaves them running.
+ * What runs already is said so. With --foreground one cage stays in this process, for containers and systemd.
+ */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { askControl } from "../cage/control.ts";
+import { ensureRun, socketOf } from "../cage/paths.ts";
+import { CageError } from "../errors.ts";
+import { type InstanceStatus, named, statusOf, urlOf } from "./instances.ts";
+import type { Command, Given } from "./main.ts";
+import { table } from "./table.ts";
+
+type Outcome =
+  | { readonly ok: true; readonly status: InstanceStatus; readonly already?: boolean }
+  | {
+      readonly ok: false;
+      readonly code: string;
+      readonly message: string;
+      readonly frame?: string;
+      readonly stderr: readonly string[];
+    };
+
+/** A first start compiles the cage; six at once on two cores take a few seconds. */
+const startMs = 60_000;
+
+export const start: Command = {
+  usage: "[NAME ...] [--foreground] [--no-watch]",
+  summary: "start cages (all without a name) and leave them running",
+  options: { foreground: { type: "boolean" }, "no-watch": { type: "boolean" } },
+  async run(given) {
+    const cages = named(given.paths, given.words);
+    if (cages.length === 0)
+      throw new CageError("BAD_INPUT", `there are no cages under ${given.paths.cages}; ./cage new NAME makes one`);
+    ensureRun(given.paths);
+    if (given.flags["foreground"]) return await foreground(given, cages);
+    const outcomes = await Promise.all(cages.map(async (cage) => [cage, await begin(given, cage)] as const));
+    if (given.flags["json"]) process.stdout.write(`${JSON.stringify(Object.fromEntries(outcomes))}\n`);
+    else report(outcomes);
+    return outcomes.every(([, outcome]) => outcome.ok) ? 0 : 1;
+  },
+};
+
+async function begin(given: Given, cage: string): Promise<Outcome> {
+  const { paths } = given;
+  const running = await statusOf(paths, cage);
+  if (running?.state === "failed") await askControl(socketOf(paths, "ctl", cage), "start");
+  if (running !== undefined) return { ok: true, status: running, already: true };
+  const supervisor = spawn(process.execPath, [join(given.build, "supervise.js")], {
+    detached: true,
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
+    cwd: paths.root,
+    env: {
+      ...process.env,
+      CAGE_SUPERVISOR: JSON.stringify({
+        home: paths.home,
+        root: paths.root,
+        cage,
+        worker: join(given.build, "worker.js"),
+        watch: !given.flags["no-watch"],
+      }),
+    },
+  });
+  supervisor.unref();
+  const pipe = supervisor.stdio[3] as import("node:net").Socket;
+  return await new Promise<Outcome>((resolve) => {
+    let text = "";
+    const late = setTimeout(
+      () =>
+        resolve({
+          ok: false,
+          code: "EXPIRED",
+          message: `not ready within ${startMs / 1000} s; ./cage logs ${cage} tells more`,
+          stderr: [],
+        }),
+      startMs,
+    );
+    pipe.setEncoding("utf8");
+    pipe.on("data", (chunk: string) => (text += chunk));
+    pipe.on("close", () => {
+      clearTimeout(late);
+      try {
+        resolve(JSON.parse(text) as Outcome);
+      } catch {
+        resolve({
+          ok: false,
+          code: "INTERNAL",
+          message: `the supervisor ended without a word; ./cage logs ${cage} tells more`,
+          stderr: [],
+        });
+      }
+    });
+  });
+}
+
+function report(outcomes: readonly (readonly [string, Outcome])[]): void {
+  const rows = [["CAGE", "STATE", "PID", "GENERATION", "URL"]];
+  for (const [cage, outcome] of outcomes) {
+    if (!outcome.ok) rows.push([cage, "not started", "", "", ""]);
+    else {
+      const { status, already } = outcome;
+      rows.push([
+        cage,
+        already ? `already ${status.state}` : status.state,
+        String(status.pid ?? ""),
+        String(status.worker?.generation ?? ""),
+        urlOf(status),
+      ]);
+    }
+  }
+  process.stdout.write(table(rows));
+  for (const [cage, outcome] of outcomes) {
+    if (outcome.ok) continue;
+    process.stderr.write(`cage: ${cage}: ${outcome.message}\n${outcome.frame ? `${outcome.frame}\n` : ""}`);
+    if (outcome.code === "INTERNAL" && outcome.stderr.length > 0)
+      process.stderr.write(`${outcome.stderr.map((line) => `  ${line}`).join("\n")}\n`);
+  }
+}
+
+async function foreground(given: Given, cages: readonly string[]): Promise<number> {
+  const [cage, other] = cages;
+  if (cage === undefined || other !== undefined)
+    throw new CageError("BAD_INPUT", "--foreground takes one cage: ./cage start NAME --foreground");
+  const { Supervisor } = await import("../cage/supervisor.ts");
+  return await new Promise<number>((resolve, reject) => {
+    const supervisor = new Supervisor({
+      paths: given.paths,
+      cage,
+      workerFile: join(given.build, "worker.js"),
+      watch: !given.flags["no-watch"],
+      foreground: true,
+      notify: (outcome) => {
+        if (outcome.ok) process.stdout.write(`${cage} is ready: ${urlOf(outcome.status as InstanceStatus)}\n`);
+        else {
+          process.stderr.write(`cage: ${cage}: ${outcome.message}\n${outcome.frame ? `${outcome.frame}\n` : ""}`);
+          resolve(1);
+        }
+      },
+    });
+    // The supervisor ends this process itself when it is told to stop.
+    supervisor.start().catch(reject);
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * ./cage test [PATTERN ...]: prepares what the tests need and runs the whole suite, the browser's included.
+ *
+ * On Debian as root missing servers and Chromium are installed from the distribution's packages; elsewhere what is missing
+ * is named, its suites are skipped, and they are counted as skipped. With CI=true a skip is a failure.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { CageError } from "../errors.ts";
+import type { Command } from "./main.ts";
+
+interface Need {
+  readonly what: string;
+  readonly package: string;
+  present(): boolean;
+}
+
+const onPath = (program: string): boolean =>
+  (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
+
+const needs: readonly Need[] = [
+  { what: "Chromium (the browser tests)", package: "chromium", present: () => onPath("chromium") },
+  { what: "the Thrift compiler (interoperation tests)", package: "thrift-compiler", present: () => onPath("thrift") },
+  {
+    what: "Thrift for Python (interoperation tests)",
+    package: "python3-thrift",
+    present: () => existsSync("/usr/lib/python3/dist-packages/thrift"),
+  },
+];
+
+export const test: Command = {
+  usage: "[PATTERN ...]",
+  summary: "prepare what the tests need, and run the suite",
+  async run(given) {
+    const { home } = given.paths;
+    const vitest = join(home, "node_modules", "vitest", "vitest.mjs");
+    if (!existsSync(vitest))
+      throw new CageError(
+        "CONFIG",
+        "the test tools are not installed; run npm ci in the clone (a production install leaves them out)",
+      );
+    const missing = prepare();
+    for (const need of missing)
+      process.stderr.write(
+        `cage: ${need.what} is missing (on Debian: apt-get install ${need.package}); its tests are skipped\n`,
+      );
+    if (missing.length > 0 && process.env["CI"] === "true")
+      throw new CageError("CONFIG", "with CI=true nothing may be skipped; install what is named above");
+    const done = spawnSync(
+      process.execPath,
+      [
+        "--expose-gc",
+        vitest,
+        "run",
+        "--root",
+        home,
+        "--config",
+        join(home, "test", "vitest.config.ts"),
+        ...given.words,
+      ],
+      {
+        cwd: home,
+        stdio: "inherit",
+      },
+    );
+    return done.status ?? 1;
+  },
+};
+
+/** Installs what it can; returns what is still missing. */
+function prepare(): readonly Need[] {
+  const missing = needs.filter((need) => !need.present());
+  if (missing.length === 0 || !isDebian() || process.getuid?.() !== 0) return missing;
+  const packages = missing.map((need) => need.package);
+  process.stderr.write(`cage: installing ${packages.join(", ")} (apt-get)\n`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  for (const args of [
+    ["update", "-qq"],
+    ["install", "-y", "-qq", "--no-install-recommends", ...packages],
+  ]) {
+    const done = spawnSync("apt-get", args, { env, stdio: ["ignore", "ignore", "inherit"] });
+    if (done.status !== 0) process.stderr.write(`cage: apt-get ${args[0]} failed\n`);
+  }
+  return needs.filter((need) => !need.present());
+}
+
+const isDebian = (): boolean =>
+  existsSync("/etc/os-release") && /^ID(_LIKE)?=.*debian/m.test(readFileSync("/etc/os-release", "utf8"));

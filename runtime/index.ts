@@ -1,0 +1,25 @@
+/**
+ * The only door that cages use: `import { cage, resources, log } from "#runtime"`.
+ *
+ *     fn, z                    an api's functions and their schemas
+ *     cage, request            calls to other cages; the request this code runs in
+ *     resources, sql, list     ways out by name, and SQL that can only bind
+ *     hooks, background, keep  the life of a module, work that outlives its request, values that outlive generations
+ *     reply, defineCage, secret, config, log, operator
+ *     CageError, Terminal      errors with a code; "retrying this will never help"
+ */
+
+export { z } from "../lib/schema.ts";
+export { list, sql } from "../lib/sql.ts";
+export { defineCage } from "./cage/config.ts";
+export { config, resources } from "./cage/given.ts";
+export { keep } from "./cage/keep.ts";
+export { operator } from "./cage/operator.ts";
+export { type Secret, secret } from "./cage/secret.ts";
+export { CageError, coded, Expired, Terminal, told } from "./errors.ts";
+export { type Ask, type Reply, type Route, type Routes, reply } from "./interfaces/http.ts";
+export { hooks } from "./modules/hooks.ts";
+export { background } from "./request/background.ts";
+export { request } from "./request/door.ts";
+export { fn } from "./rpc/api.ts";
+export { cage } from "./rpc/cage.ts";

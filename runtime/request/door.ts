@@ -1,0 +1,33 @@
+/** The request this code runs in, as authors see it: `request.remaining`, `request.signal`, `request.id`. */
+import { current, type LogLevel, type Trace } from "./request.ts";
+
+export const request = {
+  get id(): string {
+    return current().id;
+  },
+  get trace(): Trace {
+    return current().trace;
+  },
+  /** Milliseconds until the deadline. */
+  get remaining(): number {
+    return current().remaining;
+  },
+  /** Aborts at the deadline or when the caller stopped waiting; pass it to whatever waits. */
+  get signal(): AbortSignal {
+    return current().signal;
+  },
+  get generation(): number {
+    return current().generation;
+  },
+  /** Who asks, as the interface knows it. */
+  get principal(): unknown {
+    return current().principal;
+  },
+  /** Inside a retried call: its id and attempt (from 1). */
+  get retry(): { readonly id: string; readonly attempt: number } | undefined {
+    return current().retry;
+  },
+  get logLevel(): LogLevel {
+    return current().logLevel;
+  },
+};

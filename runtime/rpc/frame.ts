@@ -1,0 +1,103 @@
+/**
+ * Frames: the table of kinds, and their way to bytes and back (PROTOCOL.md). No I/O here.
+ *
+ * `Framer` belongs to one connection: it holds that connection's packers. `encode` returns length and body as one
+ * buffer; `decode` takes whatever arrived and calls back for each whole frame.
+ */
+import { createPackers } from "../../lib/pack.ts";
+import type { Carry, Instance } from "../engine/engine.ts";
+import { CageError } from "../errors.ts";
+import { limits } from "./limits.ts";
+
+export const version = 1;
+
+export const kinds = { hello: 0, call: 1, answer: 2, error: 3, cancel: 4, event: 5, bye: 6 } as const;
+
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly status?: number;
+  readonly retryable?: boolean;
+  readonly details?: Readonly<Record<string, unknown>>;
+  readonly stack?: string;
+}
+
+export type Frame =
+  | readonly [typeof kinds.hello, number, Instance]
+  | readonly [
+      typeof kinds.call,
+      number,
+      string,
+      readonly unknown[],
+      number,
+      string,
+      string,
+      Carry["logLevel"],
+      readonly [string, number] | null,
+    ]
+  | readonly [typeof kinds.answer, number, unknown]
+  | readonly [typeof kinds.error, number, WireError]
+  | readonly [typeof kinds.cancel, number]
+  | readonly [typeof kinds.event, string, unknown]
+  | readonly [typeof kinds.bye];
+
+export class Framer {
+  readonly #packers = createPackers();
+  #rest: Buffer | undefined;
+
+  encode(frame: Frame): Buffer {
+    const body = this.#packers.pack(frame);
+    if (body.length > limits.frameBytes)
+      throw new CageError(
+        "TOO_LARGE",
+        `a message of ${body.length} bytes is over the limit of ${limits.frameBytes}; send it in parts`,
+      );
+    const whole = Buffer.allocUnsafe(4 + body.length);
+    whole.writeUInt32LE(body.length, 0);
+    whole.set(body, 4);
+    return whole;
+  }
+
+  /** Throws PROTOCOL on anything that is no frame; the connection is then worthless, its packers out of step. */
+  decode(chunk: Buffer, each: (frame: Frame) => void): void {
+    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    while (bytes.length >= 4) {
+      const length = bytes.readUInt32LE(0);
+      if (length > limits.frameBytes)
+        throw new CageError("PROTOCOL", `a frame of ${length} bytes is over the limit of ${limits.frameBytes}`);
+      if (bytes.length < 4 + length) break;
+      let frame: unknown;
+      try {
+        frame = this.#packers.unpack(bytes.subarray(4, 4 + length));
+      } catch (cause) {
+        throw new CageError("PROTOCOL", "a frame could not be decoded", { cause });
+      }
+      bytes = bytes.subarray(4 + length);
+      each(checked(frame));
+    }
+    this.#rest = bytes.length === 0 ? undefined : bytes;
+  }
+}
+
+/** The shape of each kind's members, by kind: what a hostile peer may not get past. */
+const shapes: readonly (readonly string[])[] = [
+  ["number", "object"],
+  ["number", "string", "array", "number", "string", "string", "string", "any"],
+  ["number", "any"],
+  ["number", "object"],
+  ["number"],
+  ["string", "any"],
+  [],
+];
+
+function checked(value: unknown): Frame {
+  const shape = Array.isArray(value) ? shapes[value[0] as number] : undefined;
+  const fits = shape?.every((type, at) => {
+    const member = (value as unknown[])[at + 1];
+    if (type === "any") return true;
+    if (type === "array") return Array.isArray(member);
+    return typeof member === type && member !== null;
+  });
+  if (!fits) throw new CageError("PROTOCOL", "a frame of unknown shape arrived");
+  return value as Frame;
+}
