@@ -1,0 +1,109 @@
+/**
+ * Stack traces in the author's lines, for every version of a file that is still running.
+ *
+ * A source is compiled under a name of its own (`file:///abs/orders.ts?g=7`: the generation it came in with), because
+ * Node keeps one source map a file name, and two live versions of a file would be shown with the lines of the newer.
+ * `Error.prepareStackTrace` maps our frames through the source that made them:
+ *
+ *     at place [g7] (/abs/cages/shop/orders.ts:38:11)
+ *
+ * Frames of others (the runtime under tsx, packages) keep what Node's own source maps say. A name is forgotten with its
+ * source: a registry that only grows would be the leak that the rest of this folder avoids.
+ */
+import { findSourceMap } from "node:module";
+import { fileURLToPath } from "node:url";
+
+export interface Position {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Mapped {
+  readonly label: string;
+  /** The author's place of a place in the compiled code; both from 1. */
+  position(line: number, column: number): Position;
+}
+
+const sources = new Map<string, Mapped>();
+const tops = new WeakMap<object, Position>();
+type Prepare = (error: Error, sites: NodeJS.CallSite[]) => unknown;
+let previous: Prepare | undefined;
+let installed = false;
+
+/** A free name for a source; `wanted` unless a failed attempt of the same generation has it still. */
+export function register(wanted: string, source: Mapped): string {
+  install();
+  let name = wanted;
+  for (let n = 2; sources.has(name); n++) name = `${wanted}.${n}`;
+  sources.set(name, source);
+  return name;
+}
+
+export function unregister(name: string): void {
+  sources.delete(name);
+}
+
+export const registered = (): number => sources.size;
+
+export const mapped = (name: string): Mapped | undefined => sources.get(name);
+
+/** The innermost place in hot code of an error's stack. */
+export function topOf(error: unknown): Position | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  void (error as Error).stack;
+  return tops.get(error);
+}
+
+function install(): void {
+  if (installed) return;
+  installed = true;
+  previous = Error.prepareStackTrace as Prepare | undefined;
+  Error.prepareStackTrace = prepare;
+}
+
+function prepare(error: Error, sites: NodeJS.CallSite[]): unknown {
+  let hot = false;
+  for (const site of sites) {
+    const source = sources.get(site.getFileName() ?? "");
+    if (source === undefined) continue;
+    hot = true;
+    if (!tops.has(error)) tops.set(error, source.position(site.getLineNumber() ?? 1, site.getColumnNumber() ?? 1));
+    break;
+  }
+  if (!hot && previous !== undefined) return previous(error, sites);
+  const head = headOf(error);
+  return sites.length === 0 ? head : `${head}\n${sites.map((site) => `    at ${shown(site)}`).join("\n")}`;
+}
+
+/** What V8 puts above the frames; `String(error)` may be the author's code, and may throw. */
+function headOf(error: Error): string {
+  try {
+    return Error.prototype.toString.call(error);
+  } catch {
+    return "Error";
+  }
+}
+
+function shown(site: NodeJS.CallSite): string {
+  const text = site.toString();
+  const name = site.getFileName();
+  const line = site.getLineNumber();
+  const column = site.getColumnNumber();
+  if (name === null || name === undefined || line === null || column === null) return text;
+  const raw = `${name}:${line}:${column}`;
+  const source = sources.get(name);
+  if (source !== undefined) {
+    const at = source.position(line, column);
+    const place = `${at.file}:${at.line}:${at.column}`;
+    // The label stands where V8 writes "[as name]", so that tools which parse stacks still can.
+    return text.endsWith(`(${raw})`)
+      ? `${text.slice(0, -raw.length - 2)}[${source.label}] (${place})`
+      : `${text.slice(0, -raw.length)}[${source.label}] (${place})`;
+  }
+  const entry = findSourceMap(name)?.findEntry(line - 1, column - 1);
+  if (entry === undefined || !("originalSource" in entry)) return text;
+  const file = entry.originalSource.startsWith("file:") ? fileURLToPath(entry.originalSource) : entry.originalSource;
+  return text.replace(raw, `${file}:${entry.originalLine + 1}:${entry.originalColumn + 1}`);
+}
