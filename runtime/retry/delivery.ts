@@ -181,8 +181,12 @@ export class Delivery {
     this.#cancelSweep = outside(() =>
       this.#journal.clock.after(sweepEveryMs, () => {
         this.#parkExpired()
-          .then(() => this.#journal.sweep())
-          .catch(() => 0)
+          .then(async () => {
+            while (this.#state === "running" && (await this.#journal.sweep()) > 0);
+          })
+          .catch(() => {
+            // The disk's trouble, again in a minute.
+          })
           .finally(() => this.#state === "running" && this.#sweepLater());
       }),
     );

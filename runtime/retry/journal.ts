@@ -210,7 +210,7 @@ export function openJournal(options: JournalOptions): Journal {
             order by updatedAt limit ${limit}) or seq in (select seq from calls where state = 'done'
             order by updatedAt limit ${excess})`,
         );
-        if (changes > 0) db.all(sql`pragma incremental_vacuum(500)`);
+        db.exec("pragma incremental_vacuum(500)");
         db.run(sql`delete from tally where n = 0`);
         return changes;
       });
