@@ -171,7 +171,8 @@ export class Delivery {
         // The wall clock may have been set back since: nothing waits longer than its backoff could have made it.
         const latest = now + this.#backoff.capMs;
         db.run(
-          sql`update calls set nextAt = ${latest} where state = 'waiting' and nextAt > ${latest} and attempts + misses > 0`,
+          sql`update calls set nextAt = ${latest} where state = 'waiting' and nextAt > ${latest} and (attempts + misses > 0
+            or notBefore is null)`,
         );
       }),
     );

@@ -77,7 +77,8 @@ const schema = `
   create table if not exists calls (
     seq integer primary key autoincrement, id text not null unique, cage text not null, node text, path text not null,
     args blob not null, state text not null, claims integer not null default 0, attempts integer not null default 0,
-    misses integer not null default 0, maxAttempts integer, timeoutMs real, nextAt real not null, expiresAt real,
+    misses integer not null default 0, maxAttempts integer, timeoutMs real, nextAt real not null, notBefore real,
+    expiresAt real,
     errorCode text, errorMessage text, traceId text not null, span text not null, logLevel text not null,
     createdAt real not null, updatedAt real not null
   ) strict;
@@ -155,9 +156,9 @@ export function openJournal(options: JournalOptions): Journal {
       const nextAt = Math.max(now, call.notBefore ?? 0);
       return await journal.write((db) => {
         const { changes } = db.run(
-          sql`insert into calls (id, cage, node, path, args, state, maxAttempts, timeoutMs, nextAt, expiresAt, traceId,
+          sql`insert into calls (id, cage, node, path, args, state, maxAttempts, timeoutMs, nextAt, notBefore, expiresAt, traceId,
             span, logLevel, createdAt, updatedAt) values (${call.id}, ${call.cage}, ${call.node ?? null}, ${call.path},
-            ${call.args}, 'waiting', ${call.maxAttempts ?? null}, ${call.timeoutMs ?? null}, ${nextAt},
+            ${call.args}, 'waiting', ${call.maxAttempts ?? null}, ${call.timeoutMs ?? null}, ${nextAt}, ${call.notBefore ?? null},
             ${call.expiresAt ?? null}, ${call.trace.id}, ${call.trace.span}, ${call.logLevel}, ${now}, ${now})
             on conflict (id) do nothing`,
         );
