@@ -11,22 +11,14 @@
 import { join } from "node:path";
 import type { Carry, Engine, Instance } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
-import { CageError, coded } from "../errors.ts";
+import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
-import {
-  current,
-  type Lease,
-  Request,
-  type RetryOptions,
-  run,
-  type Services,
-  type Target,
-  within,
-} from "../request/request.ts";
+import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
+import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Holding, Holdings } from "./holdings.ts";
@@ -71,6 +63,7 @@ export class Cage {
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
   readonly services: Services;
+  readonly retries: Retries;
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
@@ -96,8 +89,12 @@ export class Cage {
       node,
       cage: name,
       call: (to, path, args) => this.#call(to, path, args),
-      retry: (to, retry, path, args) => this.#retry(to, retry, path, args),
+      retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
     };
+    this.retries = openRetries({
+      file: join(paths.state, name, "retry.sqlite"),
+      deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
+    });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -114,7 +111,14 @@ export class Cage {
   async start(): Promise<void> {
     await this.loader.start();
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
+    this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
+    await this.retries.start();
     if (this.#options.watch) await this.loader.watch();
+  }
+
+  /** The supervisor lists this instance as ready now: whoever waits for it may come. */
+  async announce(): Promise<void> {
+    await this.engine.publish(upSubject, this.name);
   }
 
   /** A hold on the current generation, as a request wants it. */
@@ -155,6 +159,7 @@ export class Cage {
     const drained = Promise.all(open.map((row) => row.interface.drain()));
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
+    await this.retries.stop(5_000);
     await this.loader.stop();
     await this.engine.stop();
     await Promise.all((await this.#resources.values()).map((resource) => resource.close()));
@@ -314,16 +319,10 @@ export class Cage {
       events.emit("call.done", { cage: to.cage, path, durationMs: performance.now() - startedAt, error: failure });
     }
   }
-
-  async #retry(
-    _to: Target,
-    _options: RetryOptions,
-    _path: string,
-    _args: readonly unknown[],
-  ): Promise<{ id: string; duplicate: boolean }> {
-    throw coded(new CageError("UNAVAILABLE", "retried calls are not wired yet"));
-  }
 }
+
+/** Told by each cage when it serves: retried calls that met nobody are due now. */
+const upSubject = "cage.up";
 
 function leaseOf(generation: Generation<Attachment>): Lease {
   const hold = generation.hold();

@@ -46,6 +46,18 @@ export const verbs: Readonly<Record<string, Verb>> = {
     };
   },
 
+  /** Retried calls: counts per target. */
+  retries: async (cage) => cage.retries.steering.summary(),
+  /** One page of them: { state?, target?, ids?, limit?, cursor? }. */
+  "retries.list": async (cage, args) => cage.retries.steering.list((args ?? {}) as never),
+  "retries.show": async (cage, args) =>
+    cage.retries.steering.show(String((args as { id?: unknown } | null)?.id)) ?? null,
+  /** These change calls, by { ids } or { state, target }, and answer how many. */
+  "retries.run": (cage, args) => cage.retries.steering.runNow(args as never),
+  "retries.park": (cage, args) => cage.retries.steering.park(args as never),
+  "retries.release": (cage, args) => cage.retries.steering.release(args as never),
+  "retries.discard": (cage, args) => cage.retries.steering.discard(args as never),
+
   async requests(cage) {
     return (await cage.running()).map((request) => ({
       id: request.id,

@@ -81,7 +81,10 @@ events.on("reload.failed", (e) =>
 const clock = (): string => new Date().toISOString().slice(11, 23);
 
 cage.start().then(
-  async () => link.ready(await cage.ask("status", undefined)),
+  async () => {
+    link.ready(await cage.ask("status", undefined));
+    await cage.announce();
+  },
   (thrown: unknown) => {
     const error = coded(thrown) as CageError & { cause?: { frame?: string } };
     const frame = (thrown as { frame?: string }).frame ?? error.cause?.frame;
