@@ -79,9 +79,9 @@ export const http: InterfaceProtocol<Options> = {
   },
 
   create(options, host) {
-    const leaving = { now: false };
-    /** Open connections, and how many answers each still owes. */
-    const owed = new Map<Socket, number>();
+    let leaving = false;
+    /** Open connections, and the answers each is still owed. */
+    const owed = new Map<Socket, Set<ServerResponse>>();
     const server = createServer(
       {
         maxHeaderSize: 16 * 1024,
@@ -93,13 +93,14 @@ export const http: InterfaceProtocol<Options> = {
       },
       (incoming, outgoing) => {
         const { socket } = incoming;
-        owed.set(socket, (owed.get(socket) ?? 0) + 1);
-        outgoing.once("close", () => owed.has(socket) && owed.set(socket, (owed.get(socket) ?? 1) - 1));
-        void take(incoming, outgoing, options, host, leaving);
+        if (leaving) outgoing.setHeader("connection", "close");
+        owed.get(socket)?.add(outgoing);
+        outgoing.once("close", () => owed.get(socket)?.delete(outgoing));
+        void take(incoming, outgoing, options, host);
       },
     );
     server.on("connection", (socket) => {
-      owed.set(socket, 0);
+      owed.set(socket, new Set());
       socket.once("close", () => owed.delete(socket));
     });
     server.maxConnections = options.maxConnections;
@@ -114,9 +115,12 @@ export const http: InterfaceProtocol<Options> = {
       },
       async drain() {
         // A connection that is owed an answer closes with it (a reset would be a lost request); the others close now.
-        leaving.now = true;
+        leaving = true;
         const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-        for (const [socket, answers] of owed) if (answers === 0) socket.end();
+        for (const [socket, answers] of owed) {
+          if (answers.size === 0) socket.end();
+          for (const answer of answers) if (!answer.headersSent) answer.setHeader("connection", "close");
+        }
         await closed;
       },
       async stop() {
@@ -127,19 +131,12 @@ export const http: InterfaceProtocol<Options> = {
   },
 };
 
-async function take(
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  options: Options,
-  host: InterfaceHost,
-  leaving: { now: boolean },
-) {
+async function take(incoming: IncomingMessage, outgoing: ServerResponse, options: Options, host: InterfaceHost) {
   const method = incoming.method ?? "GET";
   const raw = incoming.url ?? "/";
   const mark = raw.indexOf("?");
   const path = mark < 0 ? raw : raw.slice(0, mark);
   const trace = traceOf(incoming.headers.traceparent);
-  if (leaving.now) outgoing.setHeader("connection", "close");
   let module: Handler | undefined;
   let ask: Ask | undefined;
   try {

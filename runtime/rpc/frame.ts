@@ -39,7 +39,7 @@ export type Frame =
   | readonly [typeof kinds.error, number, WireError]
   | readonly [typeof kinds.cancel, number]
   | readonly [typeof kinds.event, string, unknown]
-  | readonly [typeof kinds.bye];
+  | readonly [typeof kinds.bye, boolean];
 
 export class Framer {
   readonly #packers = createPackers();
@@ -87,7 +87,7 @@ const shapes: readonly (readonly string[])[] = [
   ["number", "object"],
   ["number"],
   ["string", "any"],
-  [],
+  ["boolean"],
 ];
 
 function checked(value: unknown): Frame {

@@ -8,4 +8,6 @@ export const limits = {
   unsentBytes: 32 * 1024 * 1024,
   /** A peer on the same host answers the handshake within milliseconds; a hung one must not hold a call to its deadline. */
   helloMs: 5_000,
+  /** A peer that does not close after goodbye is not waited for. */
+  goodbyeMs: 500,
 } as const;

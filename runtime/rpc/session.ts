@@ -6,7 +6,7 @@
  *     const answer = await session.call("orders.place", [order], carry, signal);
  *
  * Promises: a call is sent at most once. It rejects with what the callee threw (by code), with UNAVAILABLE when the
- * connection ended before it was sent, and with UNKNOWN_OUTCOME when it ended after. An aborted signal sends CANCEL and
+ * connection ended before it was sent or the peer left without beginning it, and with UNKNOWN_OUTCOME when it was lost after. An aborted signal sends CANCEL and
  * rejects at once. Writes of one turn of the event loop leave together, or as soon as 1 KB waits.
  */
 import type { Duplex } from "node:stream";
@@ -40,6 +40,9 @@ export class Session {
   #flushing = false;
   #nextId = 1;
   #ended: CageError | undefined;
+  #draining = false;
+  /** The peer left having answered all it had begun: what it did not answer, it did not do. */
+  #untouched = false;
   #said: (peer: Instance) => void = () => {};
   #failed: (error: CageError) => void = () => {};
   #idle: (() => void) | undefined;
@@ -117,14 +120,22 @@ export class Session {
   /** Tells the peer to send no more; resolves when what it asked for has been answered. */
   async drain(): Promise<void> {
     if (this.#ended) return;
-    this.#send([kinds.bye]);
+    this.#draining = true;
+    this.#send([kinds.bye, false]);
     if (this.#running.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
   close(): void {
+    if (this.#ended) return;
+    // Nothing runs: whatever of the peer's is still unanswered was never begun, and it may ask elsewhere.
+    if (this.#running.size === 0) this.#send([kinds.bye, true]);
     this.#flush();
+    // The peer closes when it has read this; closing first, with words of its unread, would throw away ours.
     this.#stream.end();
-    this.#end(new CageError("UNAVAILABLE", "the connection was closed here"));
+    const stream = this.#stream;
+    const late = setTimeout(() => stream.destroy(), limits.goodbyeMs).unref();
+    stream.once("close", () => clearTimeout(late));
+    this.#end(new CageError("UNAVAILABLE", "the connection was closed here"), false);
   }
 
   #send(frame: Frame): void {
@@ -180,12 +191,19 @@ export class Session {
         return this.#handlers.event(this.peer as Instance, frame[1], frame[2]);
       case kinds.bye:
         this.leaving = true;
+        this.#untouched = frame[1];
         return;
     }
   }
 
   async #serve(frame: Extract<Frame, readonly [typeof kinds.call, ...unknown[]]>): Promise<void> {
     const [, id, path, args, remainingMs, traceId, span, logLevel, retry] = frame;
+    if (this.#draining)
+      return this.#send([
+        kinds.error,
+        id,
+        { code: "UNAVAILABLE", message: "this instance is leaving", retryable: true },
+      ]);
     if (this.#running.size >= limits.runningPerPeer)
       return this.#send([
         kinds.error,
@@ -231,25 +249,25 @@ export class Session {
     return waiting;
   }
 
-  #end(error: CageError): void {
+  #end(error: CageError, abrupt = true): void {
     if (this.#ended) return;
     this.#ended = error;
     this.#failed(error);
     const name = this.peer?.cage ?? "the peer";
-    for (const id of [...this.#waiting.keys()])
-      this.#settle(id)?.reject(
-        new CageError(
+    const outcome = this.#untouched
+      ? new CageError("UNAVAILABLE", `${name} left before it began this call`, { cause: error })
+      : new CageError(
           "UNKNOWN_OUTCOME",
           `the connection to ${name} was lost after the call was sent; it may or may not have been done`,
           {
             cause: error,
           },
-        ),
-      );
+        );
+    for (const id of [...this.#waiting.keys()]) this.#settle(id)?.reject(outcome);
     for (const controller of this.#running.values()) controller.abort(new CageError("CANCELLED", "the caller is gone"));
     this.#running.clear();
     this.#idle?.();
-    this.#stream.destroy();
+    if (abrupt) this.#stream.destroy();
     this.onEnd();
   }
 }

@@ -1,0 +1,72 @@
+/** The real Host over plain sockets: for tests of one interface without a whole cage. */
+import type { Server } from "node:net";
+import { Host } from "../../runtime/cage/host.ts";
+import type { Lease, Services } from "../../runtime/request/request.ts";
+
+export interface TestHost {
+  readonly host: Host;
+  /** Replaces the handler module, as a reload would. */
+  swap(module: Readonly<Record<string, unknown>>): void;
+  close(): void;
+}
+
+export function createHost(
+  module: Readonly<Record<string, unknown>>,
+  options: {
+    timeoutMs?: number;
+    running?: number;
+    waiting?: number;
+    services?: Services;
+    resources?: Record<string, unknown>;
+  } = {},
+): TestHost {
+  let generation = 1;
+  let current = module;
+  const listeners = new Set<() => void>();
+  const servers = new Set<Server>();
+  const lease = (): Lease => {
+    const held = current;
+    return {
+      id: generation,
+      module: () => held,
+      resource: (name) => options.resources?.[name],
+      config: {},
+      again: lease,
+      release: () => {},
+    };
+  };
+  const host = new Host({
+    name: "test",
+    cage: "test",
+    timeoutMs: options.timeoutMs ?? 10_000,
+    running: options.running ?? 100,
+    waiting: options.waiting ?? 100,
+    services: options.services ?? ({ node: "test", cage: "test" } as Services),
+    lease,
+    listen: async (server, address) => {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        if ("path" in address) server.listen(address.path, resolve);
+        else server.listen(address.port, address.host, resolve);
+      });
+      servers.add(server);
+      const bound = server.address();
+      return { port: typeof bound === "object" && bound !== null ? bound.port : 0 };
+    },
+    onSwap: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  });
+  return {
+    host,
+    swap: (next) => {
+      current = next;
+      generation++;
+      for (const listener of listeners) listener();
+    },
+    close: () => {
+      for (const server of servers) server.close();
+    },
+  };
+}
