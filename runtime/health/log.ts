@@ -11,11 +11,10 @@
  * those named like secrets are not written. Lines and files are bounded; a disk that is full drops lines, never the
  * service. Before `openLog` lines go to stderr. Several processes need several files: rotation knows of its own only.
  */
-import { mkdirSync, renameSync, statSync, unlinkSync } from "node:fs";
-import { dirname } from "node:path";
 import { pino } from "pino";
 import { type LogLevel, maybeCurrent } from "../request/request.ts";
 import { events } from "./events.ts";
+import { openLogFile } from "./logfile.ts";
 
 export interface Log {
   debug(message: string, fields?: Fields): void;
@@ -38,15 +37,13 @@ export interface LogOptions {
 export interface OpenLog {
   /** Writes what is buffered, now: for the end of the process. */
   flush(): void;
-  close(): Promise<void>;
+  close(): void;
 }
 
 const rank: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 };
 /** One record; a longer one is cut, since somebody's 10 MB object must not push out a day of lines. */
 const maxLine = 32_768;
 const maxMessage = 8_192;
-/** Lines that wait for a slow disk, in characters; more are dropped. */
-const maxBuffered = 8 << 20;
 
 const secrets = ["password", "secret", "token", "authorization", "cookie", "apiKey"];
 
@@ -100,60 +97,16 @@ export const log: Log = {
 
 /** From now on the process's lines go to this file. */
 export function openLog(options: LogOptions): OpenLog {
-  const { file, maxBytes = 16 << 20, keep = 5 } = options;
-  mkdirSync(dirname(file), { recursive: true });
-  let bytes = sizeOf(file);
-  let dropped = 0;
-  const destination = pino.destination({ dest: file, sync: false, minLength: 0, maxLength: maxBuffered, mkdir: true });
-  const lost = (): void => {
-    // Said once: a full disk would otherwise fill stderr as well.
-    if (dropped++ === 0) process.stderr.write(`${file}: lines are being dropped; is the disk full?\n`);
-  };
-  destination.on("drop", lost);
-  destination.on("error", lost);
-
-  const mine: Sink = {
-    write(line) {
-      if (bytes > 0 && bytes + line.length > maxBytes) rotate();
-      bytes += Buffer.byteLength(line);
-      destination.write(line);
-    },
-  };
-
-  function rotate(): void {
-    try {
-      destination.flushSync();
-      for (let n = keep; n >= 1; n--) move(n === 1 ? file : `${file}.${n - 1}`, `${file}.${n}`);
-      if (keep === 0) unlinkSync(file);
-      destination.reopen();
-      bytes = 0;
-    } catch (error) {
-      // Goes on in the old file; tried again after as many bytes.
-      bytes = 0;
-      process.stderr.write(`${file} cannot be rotated: ${(error as Error).message}\n`);
-    }
-  }
-
+  const mine = openLogFile({ file: options.file, maxBytes: options.maxBytes ?? 16 << 20, keep: options.keep ?? 5 });
   sink = mine;
   processLevel = options.level ?? "info";
-  const flush = (): void => {
-    try {
-      destination.flushSync();
-    } catch {
-      // Not open yet, or the disk fails: there is nowhere to say so.
-    }
-  };
-  process.on("exit", flush);
-
+  process.on("exit", mine.flush);
   return {
-    flush,
-    async close() {
-      process.off("exit", flush);
+    flush: mine.flush,
+    close() {
+      process.off("exit", mine.flush);
       if (sink === mine) sink = stderr;
-      await new Promise<void>((resolve) => {
-        destination.once("close", resolve);
-        destination.end();
-      });
+      mine.close();
     },
   };
 }
@@ -179,12 +132,4 @@ function shortened(line: string): string {
   const { fields, ...rest } = JSON.parse(line) as { fields?: unknown };
   const start = JSON.stringify(fields ?? "").slice(0, maxLine / 2);
   return `${JSON.stringify({ ...rest, cut: `${line.length} characters`, fields: { start } })}\n`;
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-}
-
-function move(from: string, to: string): void {
-  if (statSync(from, { throwIfNoEntry: false })) renameSync(from, to);
 }
