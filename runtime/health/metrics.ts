@@ -1,0 +1,238 @@
+/**
+ * What a process can say of its own health: it listens to events and keeps numbers, bounded whatever happens.
+ *
+ *     const metrics = startMetrics();
+ *     metrics.snapshot();        // plain JSON: requests per interface and label, calls per cage, last errors, reloads
+ *     metrics.stop();
+ *
+ * The number of series is limited: labels past the limit are counted together as "(other)". Errors that repeat take one
+ * place with a count. Stacks are for the operator; who shows a snapshot to others takes them out.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { coded } from "../errors.ts";
+import { events } from "./events.ts";
+import { Histogram } from "./histogram.ts";
+import { type Ending, type Latency, latency, Series, type SeriesJson } from "./series.ts";
+
+export interface ErrorSeen {
+  readonly at: number;
+  readonly count: number;
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly interface: string;
+  readonly label: string;
+  readonly request: string;
+  /** "orders.ts@7": whose code threw, and which generation of it. */
+  readonly where: string;
+}
+
+export interface ReloadSeen {
+  readonly at: number;
+  readonly ok: boolean;
+  readonly generation: number | null;
+  readonly files: readonly string[];
+  readonly durationMs: number;
+  readonly trigger: string;
+  readonly message: string;
+  readonly frame: string;
+}
+
+export interface Snapshot {
+  readonly at: number;
+  readonly uptimeMs: number;
+  readonly memory: { readonly rssBytes: number; readonly heapBytes: number };
+  /** Delay of the event loop over the last minute or so (since the reading that began it), in ms. */
+  readonly loop: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** All requests together. */
+  readonly total: SeriesJson;
+  readonly waited: Latency;
+  readonly interfaces: readonly ({ readonly interface: string } & SeriesJson)[];
+  readonly requests: readonly ({ readonly interface: string; readonly label: string } & SeriesJson)[];
+  readonly calls: readonly ({ readonly cage: string } & SeriesJson)[];
+  /** Newest first. */
+  readonly errors: readonly ErrorSeen[];
+  readonly reloads: readonly ReloadSeen[];
+  readonly collected: number;
+  readonly retries: {
+    readonly enqueued: number;
+    readonly done: number;
+    readonly failed: number;
+    readonly parked: number;
+  };
+  readonly up: readonly { readonly name: string; readonly protocol: string; readonly url: string | null }[];
+}
+
+export interface MetricsOptions {
+  /** Milliseconds on a monotonic clock. */
+  readonly now?: () => number;
+  readonly wall?: () => number;
+  readonly maxSeries?: number;
+}
+
+/** Each series takes some 9 KB. */
+const defaultMaxSeries = 300;
+const loopWindowMs = 60_000;
+const maxErrors = 50;
+const maxReloads = 30;
+const maxText = 4_000;
+const maxFrame = 8_000;
+
+export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapshot; stop(): void } {
+  const now = options.now ?? (() => performance.now());
+  const wall = options.wall ?? Date.now;
+  const maxSeries = options.maxSeries ?? defaultMaxSeries;
+  const startedAt = now();
+  const total = new Series(startedAt);
+  const waited = new Histogram();
+  const interfaces = new Map<string, Series>();
+  const requests = new Map<string, { interface: string; label: string; series: Series }>();
+  const calls = new Map<string, Series>();
+  const errors = new Map<string, ErrorSeen>();
+  const reloads: ReloadSeen[] = [];
+  const retries = { enqueued: 0, done: 0, failed: 0, parked: 0 };
+  const up = new Map<string, { name: string; protocol: string; url: string | null }>();
+  let collected = 0;
+  const loop = monitorEventLoopDelay({ resolution: 20 });
+  loop.enable();
+  let loopSince = startedAt;
+
+  /** The series of that name, or while there is room a new one, or the one for all that came too late. */
+  const named = (map: Map<string, Series>, name: string): Series => {
+    const key = map.has(name) || map.size < maxSeries ? name : "(other)";
+    let series = map.get(key);
+    if (series === undefined) map.set(key, (series = new Series(now())));
+    return series;
+  };
+  const labelled = (of: string, label: string): Series => {
+    let row = requests.get(`${of} ${label}`);
+    if (row === undefined && requests.size >= maxSeries) {
+      label = "(other)";
+      row = requests.get(`${of} ${label}`);
+    }
+    if (row === undefined) requests.set(`${of} ${label}`, (row = { interface: of, label, series: new Series(now()) }));
+    return row.series;
+  };
+  const keep = (error: ErrorSeen): void => {
+    const key = `${error.code} ${error.label} ${error.message}`;
+    const before = errors.get(key);
+    errors.delete(key); // so that it stands last: a Map keeps the order of insertion
+    errors.set(key, { ...error, count: (before?.count ?? 0) + 1 });
+    if (errors.size > maxErrors) errors.delete(errors.keys().next().value as string);
+  };
+  const reloaded = (reload: ReloadSeen): void => {
+    reloads.unshift(reload);
+    reloads.length = Math.min(reloads.length, maxReloads);
+  };
+
+  const off = [
+    events.on("request.done", (done) => {
+      const at = now();
+      const ending = endingOf(done.error);
+      total.record(at, done.durationMs, ending);
+      waited.record(done.waitedMs);
+      named(interfaces, done.interface).record(at, done.durationMs, ending);
+      labelled(done.interface, done.label.slice(0, 200)).record(at, done.durationMs, ending);
+      if (ending === "failure") keep(seen(done, wall()));
+    }),
+    events.on("call.done", (done) => {
+      named(calls, done.cage).record(now(), done.durationMs, endingOf(done.error));
+    }),
+    events.on("reload.done", ({ generation, files, durationMs, trigger }) => {
+      reloaded({
+        at: wall(),
+        ok: true,
+        generation,
+        files: files.slice(0, 50),
+        durationMs,
+        trigger,
+        message: "",
+        frame: "",
+      });
+    }),
+    events.on("reload.failed", ({ files, message, frame }) => {
+      const text = { message: message.slice(0, maxText), frame: frame.slice(0, maxFrame) };
+      reloaded({
+        at: wall(),
+        ok: false,
+        generation: null,
+        files: files.slice(0, 50),
+        durationMs: 0,
+        trigger: "",
+        ...text,
+      });
+    }),
+    events.on("generation.collected", () => void collected++),
+    events.on("retry.enqueued", () => void retries.enqueued++),
+    events.on("retry.done", () => void retries.done++),
+    events.on("retry.failed", ({ parked }) => {
+      retries.failed++;
+      if (parked) retries.parked++;
+    }),
+    events.on("interface.up", ({ name, protocol, url }) => void up.set(name, { name, protocol, url: url ?? null })),
+    events.on("interface.down", ({ name }) => void up.delete(name)),
+  ];
+
+  return {
+    snapshot() {
+      const at = now();
+      const memory = process.memoryUsage();
+      const delay = { p50: loop.percentile(50) / 1e6, p99: loop.percentile(99) / 1e6, max: loop.max / 1e6 };
+      if (at - loopSince > loopWindowMs) {
+        loop.reset();
+        loopSince = at;
+      }
+      const snapshot: Snapshot = {
+        at: wall(),
+        uptimeMs: at - startedAt,
+        memory: { rssBytes: memory.rss, heapBytes: memory.heapUsed },
+        loop: delay,
+        total: total.json(at),
+        waited: latency(waited),
+        interfaces: [...interfaces].map(([name, series]) => ({ interface: name, ...series.json(at) })),
+        requests: [...requests.values()].map((row) => ({
+          interface: row.interface,
+          label: row.label,
+          ...row.series.json(at),
+        })),
+        calls: [...calls].map(([cage, series]) => ({ cage, ...series.json(at) })),
+        errors: [...errors.values()].reverse(),
+        reloads: [...reloads],
+        collected,
+        retries: { ...retries },
+        up: [...up.values()],
+      };
+      return snapshot;
+    },
+    stop() {
+      for (const stop of off) stop();
+      loop.disable();
+    },
+  };
+}
+
+function endingOf(error: unknown): Ending {
+  if (error === undefined || error === null) return "success";
+  return coded(error).status < 500 ? "refused" : "failure";
+}
+
+function seen(
+  done: { interface: string; label: string; generation: number; error: unknown; id: string },
+  at: number,
+): ErrorSeen {
+  const error = coded(done.error);
+  // What was no CageError is its cause, and has the author's stack.
+  const stack = String((error.cause as Error | undefined)?.stack ?? error.stack ?? "").slice(0, maxText);
+  const module = /cages\/[^/\s]+\/([^\s:?)]+)/.exec(stack)?.[1];
+  return {
+    at,
+    count: 1,
+    code: error.code,
+    message: error.message.slice(0, maxText),
+    stack,
+    interface: done.interface,
+    label: done.label.slice(0, 200),
+    request: done.id,
+    where: `${module ?? done.interface}@${done.generation}`,
+  };
+}

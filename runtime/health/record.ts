@@ -1,0 +1,64 @@
+/**
+ * Writes to the log what happens in a process: failures with their stack, reloads, retried calls that need a person.
+ * What went well is in the metrics; a line for each good request would bury the rest.
+ *
+ *     const stop = recordEvents();
+ *
+ * A failing function that is called often says so often: each error (by code and label) is written at most so many times
+ * a minute, and then how many were held back.
+ */
+import { coded } from "../errors.ts";
+import { events } from "./events.ts";
+import { type Log, log as processLog } from "./log.ts";
+
+const perMinute = 10;
+const maxKinds = 200;
+
+export function recordEvents(log: Log = processLog, now: () => number = () => performance.now()): () => void {
+  const written = new Map<string, { since: number; count: number }>();
+  /** How many were held back since this kind was last written; undefined: hold this one back as well. */
+  const admitted = (kind: string): number | undefined => {
+    const at = now();
+    const row = written.get(kind);
+    if (row !== undefined && at - row.since < 60_000) return row.count++ < perMinute ? 0 : undefined;
+    if (row === undefined && written.size >= maxKinds) written.delete(written.keys().next().value as string);
+    written.set(kind, { since: at, count: 1 });
+    return Math.max(0, (row?.count ?? 0) - perMinute);
+  };
+
+  const off = [
+    events.on("request.done", (done) => {
+      if (done.error === undefined || done.error === null) return;
+      const error = coded(done.error);
+      if (error.status < 500) return;
+      const held = admitted(`${error.code} ${done.interface} ${done.label}`);
+      if (held === undefined) return;
+      log.error(`${done.label}: ${error.message}`, {
+        code: error.code,
+        request: done.id,
+        interface: done.interface,
+        generation: done.generation,
+        ...(held > 0 ? { heldBack: held } : {}),
+        error: error.cause ?? error,
+      });
+    }),
+    events.on("reload.done", ({ generation, files, durationMs, trigger }) =>
+      log.info(`generation ${generation} serves`, { files, durationMs: Math.round(durationMs), trigger }),
+    ),
+    events.on("reload.failed", ({ message, frame, file }) =>
+      log.error(`not reloaded, the old generation serves: ${message}`, { file, frame }),
+    ),
+    events.on("interface.up", ({ name, protocol, url }) => log.info(`interface ${name} listens`, { protocol, url })),
+    events.on("interface.down", ({ name }) => log.info(`interface ${name} closed`)),
+    events.on("resource.down", ({ name }) => log.warn(`resource ${name} is down`)),
+    events.on("retry.failed", ({ id, to, path, attempts, error, parked }) => {
+      const { code, message } = coded(error);
+      if (parked) log.warn(`retried call ${to}.${path} is parked: ${message}`, { id, attempts, code });
+      else if (admitted(`retry ${code} ${to} ${path}`) !== undefined)
+        log.info(`retried call ${to}.${path} will be tried again: ${message}`, { id, attempts, code });
+    }),
+  ];
+  return () => {
+    for (const stop of off) stop();
+  };
+}
