@@ -27,12 +27,14 @@ export interface Hub {
   readonly store: Store;
   readonly subscribers: Map<string, Set<Subscriber>>;
   readonly counts: { delivered: number };
+  sessions: number;
 }
 
 export const createHub = (epoch: string): Hub => ({
   store: createStore(epoch),
   subscribers: new Map(),
   counts: { delivered: 0 },
+  sessions: 0,
 });
 
 export interface Circumstances {
@@ -49,6 +51,11 @@ interface Seat {
 
 const seatOf = (subscriber: Subscriber): Seat =>
   (subscriber.data["revolved"] ??= { channels: new Set(), granted: new Map(), user: null } satisfies Seat) as Seat;
+
+export function enter(hub: Hub, subscriber: Subscriber): void {
+  hub.sessions++;
+  seatOf(subscriber);
+}
 
 export function receive(hub: Hub, subscriber: Subscriber, text: string, now: Circumstances): void {
   for (const line of text.split("\n")) {
@@ -75,6 +82,7 @@ export function publishAll(hub: Hub, entries: readonly Entry[], nowMs: number): 
 }
 
 export function leave(hub: Hub, subscriber: Subscriber): void {
+  hub.sessions--;
   const seat = seatOf(subscriber);
   for (const channel of [...seat.channels]) unsubscribe(hub, subscriber, channel);
   seat.granted.clear();

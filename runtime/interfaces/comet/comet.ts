@@ -87,7 +87,8 @@ class Comet implements Interface {
   async start(): Promise<void> {
     const { host, port } = this.#options;
     const bound = await this.#host.listen(this.#server, { host, port });
-    this.#url = `http://${host.includes(":") ? `[${host}]` : host}:${bound.port}${base}`;
+    const name = host === "127.0.0.1" || host === "0.0.0.0" ? "localhost" : host.includes(":") ? `[${host}]` : host;
+    this.#url = `http://${name}:${bound.port}${base}`;
     this.#sweep = setInterval(
       () => this.#sessions.sweep(),
       Math.min(sweepEveryMs, this.#options.sessionTimeoutMs / 4),
@@ -97,7 +98,8 @@ class Comet implements Interface {
   async drain(): Promise<void> {
     this.#draining = true;
     this.#csp.drain();
-    await Promise.all([...this.#conversations.values()].map((conversation) => conversation.settled()));
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await Promise.all([closed, ...[...this.#conversations.values()].map((conversation) => conversation.settled())]);
   }
 
   async stop(): Promise<void> {
@@ -106,10 +108,8 @@ class Comet implements Interface {
     const leaving = [...this.#conversations.values()];
     for (const session of this.#sessions) session.drop("drain");
     await Promise.all(leaving.map((conversation) => conversation.settled()));
-    await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-      this.#server.closeAllConnections();
-    });
+    this.#server.close();
+    this.#server.closeAllConnections();
   }
 
   #accept(session: Session): Pick<Conversation, "ready" | "message" | "ended"> {

@@ -5,8 +5,9 @@
  *
  * The defaults are for browsers on one machine; lib/csp/limits.ts says why each number is what it is.
  */
-import { z } from "zod";
+
 import { limits } from "../../../lib/csp/limits.ts";
+import { z } from "../../../lib/schema.ts";
 
 export const options = z.strictObject({
   /** 0 takes a free one. */
