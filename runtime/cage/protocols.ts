@@ -3,6 +3,7 @@ import type { Protocols } from "./config.ts";
 
 export const protocols: Protocols = {
   interfaces: {
+    comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
     http: async () => (await import("../interfaces/http.ts")).http as never,
   },
   resources: {},
