@@ -13,6 +13,7 @@ import type { Carry, Engine, Instance } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { startMetrics } from "../health/metrics.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
@@ -64,6 +65,7 @@ export class Cage {
   readonly loader: Loader<Attachment>;
   readonly services: Services;
   readonly retries: Retries;
+  readonly metrics = startMetrics();
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));

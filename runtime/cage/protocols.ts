@@ -3,8 +3,8 @@ import type { Protocols } from "./config.ts";
 
 export const protocols: Protocols = {
   interfaces: {
-    comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
     http: async () => (await import("../interfaces/http.ts")).http as never,
+    comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
   },
   resources: {},
 };

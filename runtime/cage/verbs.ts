@@ -27,6 +27,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
   describe: (cage) => selfApi(cage).describe(),
   health: (cage) => selfApi(cage).health(),
 
+  /** Counters, latencies, last errors and reloads (health/metrics.ts). Stacks are for the operator: this is one. */
+  async metrics(cage) {
+    return cage.metrics.snapshot();
+  },
+
   async history(cage) {
     return cage.loader.history();
   },

@@ -3,12 +3,15 @@
  * by IPC only. SIGTERM or the loss of the supervisor drains; a second SIGTERM ends at once.
  */
 
+import { join } from "node:path";
 import { type CageError, coded } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { openLog } from "../health/log.ts";
 import * as door from "../index.ts";
 import { Cage } from "./cage.ts";
 import { linkToSupervisor } from "./link.ts";
 import { pathsOf } from "./paths.ts";
+import { report } from "./report.ts";
 
 const given = JSON.parse(process.env["CAGE_WORKER"] ?? "null") as {
   home: string;
@@ -27,13 +30,16 @@ let leaving = false;
 function leave(code = 0): void {
   if (leaving) process.exit(code);
   leaving = true;
-  cage.stop().then(
-    () => process.exit(code),
-    (error: Error) => {
+  cage
+    .stop()
+    .catch((error: Error) => {
       process.stderr.write(`${error.stack}\n`);
-      process.exit(1);
-    },
-  );
+      process.exitCode = 1;
+    })
+    .finally(() => {
+      openedLog.close();
+      process.exit(process.exitCode ?? code);
+    });
 }
 
 const link = linkToSupervisor({
@@ -42,8 +48,9 @@ const link = linkToSupervisor({
   orphaned: () => leave(),
 });
 
+const paths = pathsOf(given.home, given.root);
 const cage = new Cage({
-  paths: pathsOf(given.home, given.root),
+  paths,
   name: given.cage,
   node: given.node,
   watch: given.watch,
@@ -57,28 +64,11 @@ process.on("SIGTERM", () => leave());
 process.on("SIGINT", () => {});
 process.on("unhandledRejection", (reason) => {
   // A promise somebody forgot must not take a service down; it must not go unseen either.
-  const error = coded(reason);
-  events.emit("log", {
-    level: "error",
-    message: `unhandled rejection: ${error.message}`,
-    fields: { stack: (reason as Error)?.stack ?? String(reason) },
-  });
-  process.stderr.write(`unhandled rejection: ${(reason as Error)?.stack ?? String(reason)}\n`);
+  events.emit("problem", { what: "a promise that nobody awaited", error: reason });
 });
 
-events.on("reload.done", (e) => {
-  if (e.trigger !== "start")
-    link.say(
-      `${clock()} ${given.cage}: generation ${e.generation} (${e.files.join(", ")}${e.dependents > 0 ? ` and ${e.dependents} importers` : ""}) in ${e.durationMs.toFixed(0)} ms`,
-    );
-});
-events.on("reload.failed", (e) =>
-  link.say(
-    `${clock()} ${given.cage}: not reloaded, the old generation serves: ${e.file ? `${e.file}: ` : ""}${e.message}${e.frame ? `\n${e.frame}` : ""}`,
-  ),
-);
-
-const clock = (): string => new Date().toISOString().slice(11, 23);
+const openedLog = openLog({ file: join(paths.logs, given.cage, "cage.log") });
+report(given.cage, (text) => link.say(text));
 
 cage.start().then(
   async () => {

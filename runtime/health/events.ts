@@ -36,6 +36,8 @@ export interface Events {
   "retry.enqueued": { id: string; to: string; path: string };
   "retry.done": { id: string; to: string; path: string; attempts: number };
   "retry.failed": { id: string; to: string; path: string; attempts: number; error: unknown; parked: boolean };
+  /** Something went wrong that no caller is told of: background work, a forgotten promise, a listener. */
+  problem: { what: string; error: unknown };
   log: { level: string; message: string; fields: Readonly<Record<string, unknown>> };
 }
 

@@ -3,7 +3,6 @@
  * generation (held until it is done), with the same trace and a deadline of its own. It is not durable: what must happen
  * is a retried call. A failure is logged.
  */
-import type { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { current, now, outside, Request, run, within } from "./request.ts";
 
@@ -27,12 +26,7 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
         await within(request, request.label, Promise.resolve().then(work));
       } catch (error) {
         failure = error;
-        const { message, stack } = error as Error;
-        events.emit("log", {
-          level: "error",
-          message: `background work failed: ${message}`,
-          fields: { code: (error as CageError).code, stack },
-        });
+        events.emit("problem", { what: request.label, error });
       } finally {
         request.end();
         events.emit("request.done", {
