@@ -18,7 +18,7 @@ export { operator } from "./cage/operator.ts";
 export { type Secret, secret } from "./cage/secret.ts";
 export { CageError, coded, Expired, Terminal, told } from "./errors.ts";
 export { log } from "./health/log.ts";
-export type { CometSession, CometSession } from "./interfaces/comet/conversation.ts";
+export type { CometSession } from "./interfaces/comet/conversation.ts";
 export { type Ask, type Reply, type Route, type Routes, reply } from "./interfaces/http.ts";
 export { hooks } from "./modules/hooks.ts";
 export { background } from "./request/background.ts";
