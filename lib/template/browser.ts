@@ -6,7 +6,8 @@
  * It reads one JSON block of the page (`<script type="application/json" id="live">`, see `PageData`), subscribes to the
  * page's channels from the positions noted there, and listens at the document: `on()` acts, and forms. A form that posts to
  * this site is sent in the background and answered by frames, or by where to go; without scripts the same form posts and
- * the same address answers a page. A form marked `s-plain`, or with files, is left alone.
+ * the same address answers a page. A form marked `s-plain`, or with files, is left alone. Each act goes with a key of its
+ * own (`idempotency-key`), the same when a person tries again after a failure, so that a server can do it once.
  *
  * Nothing else happens at load: the server's markup is adopted root by root, when a frame first concerns it.
  */
@@ -35,6 +36,8 @@ export interface PageData {
 
 /** What an address answers to this client. */
 export interface Answer {
+  /** A new context for every view from now on. */
+  readonly cx?: unknown;
   readonly frames?: readonly Frame[];
   readonly channels?: Channels;
   /** Go there instead. */
@@ -64,6 +67,8 @@ export function live(options: LiveOptions): Page & { stop(): void } {
   const block = document.getElementById(options.id ?? "live")?.textContent;
   const data = (block ? JSON.parse(block) : { cx: {}, channels: {} }) as PageData;
   const subscriptions = new Map<string, () => void>();
+  /** What a form last tried to send, under which key: the same again is the same act, until it was answered. */
+  const attempts = new WeakMap<HTMLFormElement, { readonly body: string; readonly key: string }>();
   let asking = false;
   context.cx = data.cx;
 
@@ -85,6 +90,7 @@ export function live(options: LiveOptions): Page & { stop(): void } {
   }
 
   function take(answer: Answer): void {
+    if (answer.cx !== undefined) context.cx = answer.cx;
     if (answer.frames !== undefined) page.apply(answer.frames);
     if (answer.channels !== undefined) listen(answer.channels);
     if (answer.to !== undefined) location.assign(answer.to);
@@ -126,13 +132,16 @@ export function live(options: LiveOptions): Page & { stop(): void } {
     const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action") ?? location.href;
     const body = new URLSearchParams();
     for (const [name, value] of new FormData(form, submitter)) if (typeof value === "string") body.append(name, value);
+    const before = attempts.get(form);
+    const attempt = before?.body === String(body) ? before : { body: String(body), key: crypto.randomUUID() };
+    attempts.set(form, attempt);
     form.setAttribute("s-busy", "");
     form.setAttribute("aria-busy", "true");
     try {
       const response = await fetch(action, {
         method: "POST",
         body,
-        headers: { accept: answerType },
+        headers: { accept: answerType, "idempotency-key": attempt.key },
         signal: stopped.signal,
       });
       if (!response.headers.get("content-type")?.startsWith(answerType)) {
@@ -142,6 +151,7 @@ export function live(options: LiveOptions): Page & { stop(): void } {
         return;
       }
       const answer = (await response.json()) as Answer;
+      attempts.delete(form);
       if (answer.reset) form.reset();
       take(answer);
       page.flush();

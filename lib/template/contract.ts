@@ -55,7 +55,7 @@ export interface Live {
 }
 
 export interface LiveList {
-  /** At the end, or before the item of that key, or first. An item that is there already is set. */
+  /** At the end, or before the item of that key, or first. An item that is there already is set (and moved there). */
   add<P>(component: Component<P>, props: P, where?: { readonly before?: string; readonly first?: boolean }): void;
   /** To the end, or before the item of that key. */
   move(key: string, before?: string): void;

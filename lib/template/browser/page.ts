@@ -117,8 +117,15 @@ export function createPage(options: PageOptions): Page {
           () => container,
         );
       }
-    } else if (frame.op === "add" && frame.c !== undefined)
+    } else if (frame.op === "add" && frame.c !== undefined) {
+      // An item that is there stays in its place, unless a place is named.
+      if (old !== null && before !== null && before !== old)
+        keepingFocus(
+          () => move(container, old, before),
+          () => container,
+        );
       show(old, callOf(frame.c, frame.p), container, before, frame.k);
+    }
     changedIn(container);
   }
 
