@@ -1,0 +1,237 @@
+/**
+ * Templates on the server: `html` runs at once and is finished markup, so a page is one long concatenation.
+ *
+ *     render(cx, () => html`<h1>${thread.title}</h1><ol s-list="posts">${each(thread.posts, (p) => p.id, Post)}</ol>`)
+ *
+ * The browser has the same functions (browser/html.ts takes this file's place in its bundles) and walks what this one wrote:
+ * a text hole that has neighbours stands between `<!>` and `<!/>` (two empty comments to a parser), an item of a keyed list
+ * carries `k`, the root of a component `s="NAME:KEY"` and, if it listens, `s-channel`.
+ *
+ * Text and attributes are escaped by place; holes that no escaping makes safe are refused (plan.ts). `raw()` is the one way
+ * around, and findable.
+ */
+import { safeUrl, TemplateError } from "./allowed.ts";
+import { type Component, componentName, type Definition, type Html, type Value } from "./contract.ts";
+import { type Plan, plan } from "./plan.ts";
+
+export type { Component, Definition, Frame, Html, Live, LiveList, Value } from "./contract.ts";
+
+/** Finished markup. What has one root keeps `<tag` apart, so that a list or component can still mark it. */
+class Markup {
+  readonly tag: string;
+  readonly rest: string;
+  readonly rooted: boolean;
+  constructor(tag: string, rest: string, rooted = false) {
+    this.tag = tag;
+    this.rest = rest;
+    this.rooted = rooted;
+  }
+  toString(): string {
+    return this.tag + this.rest;
+  }
+}
+
+class On {
+  readonly attribute: string;
+  constructor(attribute: string) {
+    this.attribute = attribute;
+  }
+}
+
+const special = /[&<>"'\r\0]/;
+const specials = /[&<>"'\r\0]/g;
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+  // A parser would make a line feed of a bare carriage return.
+  "\r": "&#13;",
+  "\0": "\ufffd",
+};
+export const escapeHtml = (text: string): string =>
+  special.test(text) ? text.replace(specials, (char) => entities[char] as string) : text;
+
+// What to do with each value, as numbers: the loop below is the hot path of every page.
+const TEXT = 0;
+const ATTR = 1;
+const URL_ATTR = 2;
+const PART = 3;
+const BOOL = 4;
+const PROP = 5;
+const ON = 6;
+
+interface Steps {
+  /** `<tag` of the one root, or empty. */
+  readonly tag: string;
+  /** Fixed markup before each value, and after the last. */
+  readonly pieces: readonly string[];
+  readonly kinds: readonly number[];
+  readonly names: readonly string[];
+}
+
+function stepsOf(made: Plan): Steps {
+  const pieces: string[] = [];
+  const kinds: number[] = [];
+  const names: string[] = [];
+  let out = "";
+  const step = (kind: number, name = ""): void => {
+    pieces.push(out);
+    kinds.push(kind);
+    names.push(name);
+    out = "";
+  };
+  const parts = (statics: readonly string[]): void => {
+    out += statics[0];
+    for (const after of statics.slice(1)) {
+      step(PART);
+      out += after;
+    }
+  };
+  for (const token of made.tokens) {
+    if (typeof token === "string") out += token;
+    else if (token.kind === "text") {
+      if (!token.only) out += "<!>";
+      step(TEXT);
+      if (!token.only) out += "<!/>";
+    } else if (token.kind === "content") parts(token.statics);
+    else if (token.kind === "attr") {
+      if (token.statics.length === 2 && token.statics.join("") === "")
+        step(token.url ? URL_ATTR : ATTR, ` ${token.name}="`);
+      else {
+        out += ` ${token.name}=${token.quote}`;
+        parts(token.statics);
+        out += token.quote;
+      }
+    } else if (token.kind === "on") step(ON);
+    else step(token.kind === "bool" ? BOOL : PROP, ` ${token.name}=""`);
+  }
+  pieces.push(out);
+  const tag = made.root === undefined ? "" : `<${made.root}`;
+  pieces[0] = (pieces[0] as string).slice(tag.length);
+  return { tag, pieces, kinds, names };
+}
+
+const planned = new WeakMap<TemplateStringsArray, Steps>();
+
+export function html(strings: TemplateStringsArray, ...values: readonly (Value | On)[]): Html {
+  let steps = planned.get(strings);
+  if (steps === undefined) planned.set(strings, (steps = stepsOf(plan(strings))));
+  const { pieces, kinds, names } = steps;
+  let out = pieces[0] as string;
+  for (let i = 0; i < kinds.length; i++) {
+    const value: unknown = values[i];
+    switch (kinds[i]) {
+      case TEXT:
+        if (typeof value === "string") out += escapeHtml(value);
+        else if (value instanceof Markup) out += value.tag + value.rest;
+        else out += plain(value);
+        break;
+      case PART:
+        out += typeof value === "string" ? escapeHtml(value) : plain(value);
+        break;
+      case ATTR:
+      case URL_ATTR:
+        if (value === null || value === undefined || value === false) break;
+        out += names[i];
+        if (typeof value !== "string") out += plain(value);
+        else out += escapeHtml(kinds[i] === URL_ATTR ? safeUrl(value) : value);
+        out += '"';
+        break;
+      case BOOL:
+        if (value) out += names[i];
+        break;
+      case ON:
+        if (value instanceof On) out += value.attribute;
+        else if (value) throw new TemplateError("a hole that is a whole attribute takes on(...) or nothing");
+        break;
+      default: // PROP: of the live element only
+    }
+    out += pieces[i + 1];
+  }
+  return made(new Markup(steps.tag, out));
+}
+
+const made = (markup: Markup): Html => markup as unknown as Html;
+
+function plain(value: unknown): string {
+  if (value === null || value === undefined || typeof value === "boolean") return "";
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  if (typeof value === "string") return escapeHtml(value);
+  if (Array.isArray(value)) throw new TemplateError("a hole holds no array; use each(list, key, view)");
+  if (value instanceof Markup) throw new TemplateError("markup stands in text, not in an attribute or title");
+  throw new TemplateError(
+    `a hole holds text, a number or html, and got ${typeof value}: ${String(value).slice(0, 40)}`,
+  );
+}
+
+/** Markup that the author vouches for. Never made of what people wrote. */
+export const raw = (trusted: string): Html => made(new Markup("", trusted));
+
+/** A list. Every item has one root element; with `key`, items keep their elements when the list changes. */
+export function each<T>(
+  list: Iterable<T>,
+  key: ((item: T) => string) | null,
+  view: (item: T, at: number) => Html,
+): Html {
+  let out = "";
+  let at = 0;
+  for (const item of list) {
+    const markup = view(item, at++) as unknown as Markup;
+    if (markup.tag === "") throw new TemplateError("an item of each() has one root element");
+    out += key === null ? markup.tag + markup.rest : `${markup.tag} k="${escapeHtml(key(item))}"${markup.rest}`;
+  }
+  return made(new Markup("", out));
+}
+
+/** `${on("click", "save")}` as an attribute: the component's `act.save` in the browser. */
+export const on = (event: string, act: string): On => new On(` s-${escapeHtml(event)}="${escapeHtml(act)}"`);
+
+let current: unknown;
+
+/** Runs `view` with `cx` as the context of every component in it. Views are synchronous, so one variable is enough. */
+export function render<Cx>(cx: Cx, view: () => Html): string {
+  const outer = current;
+  current = cx;
+  try {
+    return String(view());
+  } finally {
+    current = outer;
+  }
+}
+
+export function component<P, E = Record<never, never>, Cx = unknown>(
+  id: string,
+  definition: Definition<P, E, Cx>,
+): Component<P> {
+  if (!componentName.test(id)) throw new TemplateError(`"${id}" is no component name; write folder/name`);
+  const show = (props: P): Html => {
+    const body = definition.view(props, current as Cx) as unknown as Markup;
+    if (body.tag === "") throw new TemplateError(`the view of ${id} has one root element`);
+    if (body.rooted) throw new TemplateError(`the root of ${id} is another component; give it an element of its own`);
+    const channel = definition.channel?.(props);
+    const listens = channel ? ` s-channel="${escapeHtml(channel)}"` : "";
+    return made(new Markup(body.tag, ` s="${id}:${escapeHtml(definition.key(props))}"${listens}${body.rest}`, true));
+  };
+  return Object.assign(show, { id, keyOf: (props: P) => definition.key(props) });
+}
+
+/** `component` for an application whose views all get the same context. */
+export const components =
+  <Cx>() =>
+  <P, E = Record<never, never>>(id: string, definition: Definition<P, E, Cx>): Component<P> =>
+    component<P, E, Cx>(id, definition);
+
+/** Data in a page: a script element that no browser runs. */
+export function jsonScript(id: string, data: unknown): Html {
+  const unsafe: Readonly<Record<string, string>> = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+  };
+  const json = JSON.stringify(data).replace(/[<>&\u2028\u2029]/g, (char) => unsafe[char] as string);
+  return raw(`<script type="application/json" id="${escapeHtml(id)}">${json}</script>`);
+}
