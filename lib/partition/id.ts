@@ -57,6 +57,13 @@ export function parseId(text: string): IdParts | undefined {
   };
 }
 
+/** When an id was made, in ms since 1970. Throws for what is no id. */
+export function timeOfId(text: string): number {
+  const parts = parseId(text);
+  if (parts === undefined) throw Object.assign(new Error(`'${text}' is no id`), { code: "BAD_ID" });
+  return parts.timeMs;
+}
+
 /** The bucket inside an id; undefined when the text is none. */
 export const bucketInId = (text: string): number | undefined =>
   isId(text) ? (decode(text, 7, 9) & 3) * 1024 + (decode(text, 9, 11) & 1023) : undefined;

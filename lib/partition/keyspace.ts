@@ -13,10 +13,10 @@
  */
 import { join } from "node:path";
 import type { AsyncOutbox, HasOutboxes } from "../outbox.ts";
+import type { Bounds, Migration, Partition, Read } from "../partition.ts";
 import { type Database, sql } from "../sqlite.ts";
 import { bucketOf, hashName } from "./bucket.ts";
 import { type BucketMap, ownerOf, planMap, readMap, writeMap } from "./map.ts";
-import type { Bounds, Migration, Partition, Read } from "./partition.ts";
 import { openStore, type Scope, type Store } from "./store.ts";
 
 export interface KeyspaceOptions {

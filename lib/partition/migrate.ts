@@ -7,8 +7,8 @@
  * With `bucketed` every table must have a column `bucket`, without which its rows could never move to another partition.
  */
 import { createHash } from "node:crypto";
+import type { Migration } from "../partition.ts";
 import { type Database, sql } from "../sqlite.ts";
-import type { Migration } from "./partition.ts";
 
 export function migrate(db: Database, migrations: readonly Migration[], options: { bucketed: boolean }): void {
   db.exec(

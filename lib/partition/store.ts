@@ -15,10 +15,10 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { type AsyncOutbox, createOutbox } from "../outbox.ts";
+import type { Bounds, Migration, Read, Tx } from "../partition.ts";
 import { type Database, openDatabase, type Sql, sql } from "../sqlite.ts";
+import { Turns } from "../turns.ts";
 import { migrate } from "./migrate.ts";
-import type { Bounds, Migration, Read, Tx } from "./partition.ts";
-import { Turns } from "./turns.ts";
 import { SqliteTx } from "./tx.ts";
 
 /** A transaction or read that takes longer blocks its partition for all: 10 s is the default time of a request. */
@@ -126,6 +126,7 @@ class SqliteStore {
     this.#writing = new Turns({ ...turn, slots: 1 });
     this.#reading = new Turns({ ...turn, slots: readers });
     const committed = createOutbox(this.#single);
+    readOnly(this.#single);
     this.outbox = {
       name: this.#name,
       take: async (kind, limit) => committed.take(kind, limit),
@@ -169,7 +170,7 @@ class SqliteStore {
 
   async read<T>(scope: Scope, fn: (db: Read) => Promise<T>): Promise<T> {
     const release = await this.#turn(this.#reading, scope.signal);
-    const db = this.#idle.pop() ?? openDatabase(this.#file);
+    const db = this.#idle.pop() ?? readOnly(openDatabase(this.#file));
     try {
       db.run(sql`begin`);
       scope.guard?.(db);
@@ -262,6 +263,12 @@ async function bounded<T>(view: SqliteTx, scope: Scope, what: string, work: () =
       signal?.removeEventListener("abort", aborted);
     });
   });
+}
+
+/** A write on a reading connection would wait for our own writer with the event loop blocked: refused instead. */
+function readOnly(db: Database): Database {
+  db.exec("pragma query_only = on");
+  return db;
 }
 
 const coded = (code: string, message: string, cause?: unknown): Error =>

@@ -5,9 +5,9 @@
 
 import { randomUUID } from "node:crypto";
 import type { Outbox } from "../outbox.ts";
+import type { EventPayload, Tx } from "../partition.ts";
 import { type Database, type Sql, sql } from "../sqlite.ts";
 import { formatId, maxSequence } from "./id.ts";
-import type { EventPayload, Tx } from "./partition.ts";
 
 /** Longer than any retried call of ours lives by default (7 days), short enough that the table stays small. */
 const onceMs = 30 * 24 * 60 * 60 * 1000;

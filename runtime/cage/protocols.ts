@@ -4,6 +4,10 @@ import type { Protocols } from "./config.ts";
 export const protocols: Protocols = {
   interfaces: {
     http: async () => (await import("../interfaces/http.ts")).http as never,
+    outbox: async () => (await import("../interfaces/outbox.ts")).outbox as never,
   },
-  resources: {},
+  resources: {
+    partitions: async () => (await import("../resources/partitions.ts")).partitions as never,
+    sqlite: async () => (await import("../resources/sqlite.ts")).sqlite as never,
+  },
 };

@@ -13,7 +13,7 @@
  * statement that failed spoils its transaction, as in PostgreSQL: say `on conflict do nothing` where a clash is expected.
  * Keep no `db` or `tx` for later: it is refused after its end. A transaction of one partition cannot open another on it.
  */
-import type { Sql } from "../sql.ts";
+import type { Sql } from "./sql.ts";
 
 export interface Read {
   /** The bucket of the key it was opened by; each row carries its own in a column of this name, so that it can move. */
