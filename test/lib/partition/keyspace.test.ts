@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { bucketCount } from "../../../lib/partition/bucket.ts";
 import { type Keyspace, openKeyspace } from "../../../lib/partition/keyspace.ts";
 import { ownerOf, planMap, readMap, writeMap } from "../../../lib/partition/map.ts";
-import type { Migration } from "../../../lib/partition/partition.ts";
+import type { Migration } from "../../../lib/partition.ts";
 import { openDatabase, sql } from "../../../lib/sqlite.ts";
 
 const migrations: Migration[] = [
