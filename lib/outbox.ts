@@ -22,6 +22,22 @@ export interface Outbox {
   remove(seqs: readonly number[]): void;
   waiting(kind: string): number;
   onAdded(kind: string, listener: () => void): () => void;
+  /** For a transaction that spans awaits: its owner calls this after the commit. */
+  wake(kind: string): void;
+}
+
+/** An outbox as a relay sees it: reads committed rows only and waits its turn to remove them. */
+export interface AsyncOutbox {
+  readonly name: string;
+  take(kind: string, limit: number): Promise<OutboxRow[]>;
+  remove(seqs: readonly number[]): Promise<void>;
+  waiting(kind: string): Promise<number>;
+  onAdded(kind: string, listener: () => void): () => void;
+}
+
+/** What a resource's client has when its transactions leave rows: one outbox for each file or database behind it. */
+export interface HasOutboxes {
+  readonly outboxes: readonly AsyncOutbox[];
 }
 
 export function createOutbox(db: Database): Outbox {
@@ -29,13 +45,18 @@ export function createOutbox(db: Database): Outbox {
     seq integer primary key autoincrement, kind text not null, key text not null, payload text not null
   ) strict; create index if not exists outbox_kind on outbox (kind, seq);`);
   const listeners = new Map<string, Set<() => void>>();
+  const wake = (kind: string): void => {
+    for (const listener of listeners.get(kind) ?? []) listener();
+  };
 
   return {
     add(kind, key, payload) {
       db.run(sql`insert into outbox (kind, key, payload) values (${kind}, ${key}, ${JSON.stringify(payload)})`);
-      // The transaction is synchronous and still open: a microtask runs after its commit (or after its rollback, when
-      // the relay finds nothing).
-      for (const listener of listeners.get(kind) ?? []) queueMicrotask(listener);
+      // A synchronous transaction has ended when a microtask runs (after a rollback the relay finds nothing). One that
+      // is still open spans awaits: its owner wakes after the commit.
+      queueMicrotask(() => {
+        if (!db.inTransaction) wake(kind);
+      });
     },
     take: (kind, limit) =>
       db
@@ -55,5 +76,6 @@ export function createOutbox(db: Database): Outbox {
       row.add(listener);
       return () => void row.delete(listener);
     },
+    wake,
   };
 }

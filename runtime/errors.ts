@@ -87,7 +87,8 @@ export function coded(thrown: unknown): CageError {
   const message = typeof foreign?.message === "string" ? foreign.message : String(thrown);
   // Another copy of the runtime or of a library: same code, other class.
   const code = typeof foreign?.code === "string" && foreign.code in codes ? (foreign.code as Code) : "INTERNAL";
-  return new CageError(code, message, { cause: thrown });
+  const details = foreign?.details as ErrorOptions["details"];
+  return new CageError(code, message, { cause: thrown, ...(details ? { details } : {}) });
 }
 
 /** What an outsider may know of an error: a code and a sentence. */

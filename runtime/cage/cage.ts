@@ -28,6 +28,7 @@ import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
 import { type Paths, socketOf } from "./paths.ts";
 import { protocols } from "./protocols.ts";
+import { withRelays } from "./relays.ts";
 import { keepSecretsIn } from "./secret.ts";
 import { selfApi } from "./self.ts";
 import { verbs } from "./verbs.ts";
@@ -185,7 +186,12 @@ export class Cage {
     try {
       for (const { name, protocol, options, key } of plan.resources) {
         const host = { name, cage: this.name, stateDir: join(this.#options.paths.state, this.name) };
-        resources.set(name, await this.#resources.take(`${name} ${key}`, () => protocol.open(options, host)));
+        resources.set(
+          name,
+          await this.#resources.take(`${name} ${key}`, async () =>
+            withRelays(await protocol.open(options, host), this.retries),
+          ),
+        );
       }
       for (const planned of plan.interfaces) {
         const module = candidate.module(planned.name);

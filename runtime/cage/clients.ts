@@ -1,2 +1,15 @@
 /** From a resource's configuration to the type of its client, by protocol: what makes `resources<typeof config>()` typed. */
-export type ClientOf<R> = R extends { readonly protocol: infer _P } ? unknown : never;
+import type { Partitions } from "../resources/partitions.ts";
+import type { SqliteClient } from "../resources/sqlite.ts";
+
+/** One line a protocol. */
+export interface Clients {
+  readonly partitions: Partitions;
+  readonly sqlite: SqliteClient;
+}
+
+export type ClientOf<R> = R extends { readonly protocol: infer P }
+  ? P extends keyof Clients
+    ? Clients[P]
+    : unknown
+  : never;

@@ -5,6 +5,10 @@ export const protocols: Protocols = {
   interfaces: {
     http: async () => (await import("../interfaces/http.ts")).http as never,
     comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
+    outbox: async () => (await import("../interfaces/outbox.ts")).outbox as never,
   },
-  resources: {},
+  resources: {
+    partitions: async () => (await import("../resources/partitions.ts")).partitions as never,
+    sqlite: async () => (await import("../resources/sqlite.ts")).sqlite as never,
+  },
 };

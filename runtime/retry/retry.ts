@@ -16,6 +16,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { OutboxRow } from "../../lib/outbox.ts";
 import { pack } from "../../lib/pack.ts";
+import type { Tx } from "../../lib/partition.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type LogLevel, maybeCurrent, type RetryOptions, type Target, type Trace } from "../request/request.ts";
@@ -47,9 +48,9 @@ export interface Retries {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Anything a transaction offers to be durable with: `lib/outbox.ts`, or an object that has one. */
+/** Anything a transaction offers to be durable with: `enlist` (lib/partition.ts), `lib/outbox.ts`, or an object that has one. */
 interface Enlisting {
-  add(kind: string, key: string, payload: unknown): void;
+  add(kind: string, key: string, payload: unknown): void | Promise<void>;
 }
 
 /** A retried call as JSON in an outbox row of kind "retry"; times are absolute, for the row may wait. */
@@ -84,7 +85,7 @@ export function openRetries(options: RetriesOptions): Retries {
     async retry(to, callOptions, path, args) {
       const call = newCall(clock, to, callOptions, path, args);
       if (callOptions.in === undefined) return await enqueue(call);
-      enlisting(callOptions.in).add("retry", call.id, enlisted(call));
+      await enlisting(callOptions.in).add("retry", call.id, enlisted(call));
       // Whether it is a duplicate is known when the outbox hands it on; the id sees to it either way.
       return { id: call.id, duplicate: false };
     },
@@ -170,7 +171,9 @@ function fromOutbox({ key, payload }: Pick<OutboxRow, "key" | "payload">): NewCa
 }
 
 function enlisting(transaction: unknown): Enlisting {
-  const given = transaction as { add?: unknown; outbox?: { add?: unknown } } | null;
+  const given = transaction as { enlist?: unknown; add?: unknown; outbox?: { add?: unknown } } | null;
+  if (typeof given?.enlist === "function")
+    return { add: (kind, key, payload) => (given as Pick<Tx, "enlist">).enlist(kind, key, payload) };
   if (typeof given?.add === "function") return given as Enlisting;
   if (typeof given?.outbox?.add === "function") return given.outbox as Enlisting;
   throw new CageError("BAD_INPUT", "retry({ in }) takes a transaction with an outbox (one whose store this cage owns)");
