@@ -15,7 +15,8 @@ const commentOn = community.use(comments, "add");
 
 export const rate = fn(
   { input: z.strictObject({ item, actor: text.person, value: z.int() }), idempotent: true },
-  ({ item, actor, value }): Promise<Rating> => rateItem(content, { item, actor, input: { value: value as -1 | 0 | 1 } }),
+  ({ item, actor, value }): Promise<Rating> =>
+    rateItem(content, { item, actor, input: { value: value as -1 | 0 | 1 } }),
 );
 
 export const comment = fn(
