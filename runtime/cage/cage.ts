@@ -112,11 +112,23 @@ export class Cage {
   }
 
   async start(): Promise<void> {
-    await this.loader.start();
+    await this.#load();
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
     if (this.#options.watch) await this.loader.watch();
+  }
+
+  /** After a crash nobody waits at a terminal: code that does not load now is tried again until a save mends it. */
+  async #load(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.loader.start();
+      } catch (error) {
+        if (!this.#options.again || this.#stopping !== undefined) throw error;
+        await new Promise((resolve) => setTimeout(resolve, reloadPollMs));
+      }
+    }
   }
 
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
@@ -328,6 +340,8 @@ export class Cage {
     }
   }
 }
+
+const reloadPollMs = 500;
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

@@ -32,7 +32,7 @@ export function report(cage: string, say: (text: string) => void): void {
     log.error(`not reloaded: ${message}`, { file, files, frame });
     const where = file === "" ? "" : `${file}: `;
     say(
-      `${clock()} ${cage}: not reloaded, the old generation serves: ${where}${message}${frame === "" ? "" : `\n${frame}`}`,
+      `${clock()} ${cage}: not loaded, what served before serves on: ${where}${message}${frame === "" ? "" : `\n${frame}`}`,
     );
   });
 }

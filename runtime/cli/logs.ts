@@ -2,6 +2,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, watch } from "node:fs";
 import { join } from "node:path";
 import { CageError } from "../errors.ts";
+import { pretty } from "../health/pretty.ts";
 import type { Command } from "./main.ts";
 
 const tailBytes = 64 * 1024;
@@ -19,7 +20,9 @@ export const logs: Command = {
       if (!existsSync(join(given.paths.logs, cage)))
         throw new CageError("BAD_INPUT", `there are no logs of '${cage}' under ${given.paths.logs}`);
     const tails = cages.flatMap((cage) =>
-      files(join(given.paths.logs, cage)).map((file) => new Tail(file, cages.length > 1 ? `${cage} | ` : "")),
+      files(join(given.paths.logs, cage)).map(
+        (file) => new Tail(file, cages.length > 1 ? `${cage} | ` : "", given.flags["json"] === true),
+      ),
     );
     for (const tail of tails) tail.print();
     if (!given.flags["follow"]) return 0;
@@ -37,11 +40,13 @@ const files = (folder: string): string[] =>
 class Tail {
   readonly #file: string;
   readonly #prefix: string;
+  readonly #plain: boolean;
   #at: number | undefined;
   #rest = "";
 
-  constructor(file: string, prefix: string) {
+  constructor(file: string, prefix: string, json: boolean) {
     this.#file = file;
+    this.#plain = json || !file.endsWith("cage.log");
     this.#prefix = prefix;
   }
 
@@ -59,7 +64,8 @@ class Tail {
     const lines = (this.#rest + bytes.toString("utf8")).split("\n");
     this.#rest = lines.pop() ?? "";
     if (first && from > 0) lines.shift();
-    for (const line of lines) process.stdout.write(`${this.#prefix}${line}\n`);
+    const colour = process.stdout.isTTY;
+    for (const line of lines) process.stdout.write(`${this.#prefix}${this.#plain ? line : pretty(line, { colour })}\n`);
   }
 
   follow(): void {

@@ -186,6 +186,17 @@ describe("./cage", () => {
     expect(after.supervisor).toBe(before.supervisor);
   });
 
+  it("waits for a save that mends it when a killed worker finds code that does not load", async () => {
+    const before = (await listed("books")) as Listed;
+    save("cages/books/shelf.ts", "export const find = ;\n");
+    await eventually("the broken save", async () => (await listed("books"))?.worker.broken ?? undefined);
+    process.kill(before.pid, "SIGKILL");
+    await eventually("the restart", async () => (await listed("books"))?.state === "restarting");
+    save("cages/books/shelf.ts", "export const find = async (title: string) => ({ title, mended: true });\n");
+    await eventually("the mended cage", async () => (await listed("books"))?.state === "ready");
+    expect(await call("books", "shelf.find", '"Dune"')).toEqual({ title: "Dune", mended: true });
+  });
+
   it("stops a cage that crashes more than 5 times in 60 s, and says so with its last words", async () => {
     await project.ok("new", "crasher");
     save(
