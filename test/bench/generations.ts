@@ -2,7 +2,7 @@
  * What a save costs: from the write to the new code being current, in a cage of 100 modules, and what 1,000 reloads
  * leave behind.
  *
- *     npx tsx test/bench/reload.ts [modules] [reloads]
+ *     npx tsx test/bench/generations.ts [modules] [reloads]
  *
  * Prints one line of JSON. `saveMs`: write + rename -> swapped, through the watcher. `reloadMs`: the pass alone, by
  * command. `heapGrowthMb`: after collection, over the reloads of a module that holds 1 MB, first fifth left out.
