@@ -9,7 +9,7 @@
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, rmSync, unlinkSync, type WriteStream, writeFileSync } from "node:fs";
+import { createWriteStream, mkdirSync, rmSync, type WriteStream, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -306,15 +306,10 @@ export class Supervisor {
 
   #leave(code: number): void {
     const { paths, cage } = this.#options;
-    this.#control?.close();
     this.#listeners.closeAll();
-    for (const file of [socketOf(paths, "ctl", cage), `${socketOf(paths, "ctl", cage)}.json`]) {
-      try {
-        unlinkSync(file);
-      } catch {
-        // Already gone.
-      }
-    }
+    rmSync(`${socketOf(paths, "ctl", cage)}.json`, { force: true });
+    // Closing a unix server removes its socket: the sign that nothing of this instance is left.
+    this.#control?.close();
     this.#output?.end(() => process.exit(code));
   }
 }

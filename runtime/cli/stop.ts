@@ -1,4 +1,5 @@
 /** ./cage stop [NAME ...]: drains and ends cages (all that run, without a name). What runs to its end is waited for. */
+import { existsSync } from "node:fs";
 import { askControl } from "../cage/control.ts";
 import { socketOf } from "../cage/paths.ts";
 import { registered, statusOf } from "./instances.ts";
@@ -23,18 +24,10 @@ export const stop: Command = {
 export async function end(given: Given, cage: string): Promise<boolean> {
   const status = await statusOf(given.paths, cage);
   if (status === undefined) return false;
-  await askControl(socketOf(given.paths, "ctl", cage), "stop").catch(() => {});
+  const socket = socketOf(given.paths, "ctl", cage);
+  await askControl(socket, "stop").catch(() => {});
   const deadline = Date.now() + stopMs;
-  // Another process's end raises no event here; its pid is all there is to look at.
-  while (alive(status.supervisor) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  // Its control socket is the last thing a supervisor gives up. (Its pid may stay for a while as a zombie's.)
+  while (existsSync(socket) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
   return true;
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
