@@ -13,10 +13,13 @@ export interface Refusal {
 }
 
 export function refusal(thrown: unknown): Refusal | undefined {
-  const error = thrown as { name?: unknown; code?: unknown; message?: unknown; fields?: unknown } | null;
-  if (typeof error?.code !== "string" || typeof error.message !== "string") return undefined;
-  // Only what Impact refused by name; UNAVAILABLE and the like are nobody's mistake at the page.
-  if (error.name !== "Refused" && !("fields" in error)) return undefined;
-  const fields = error.fields instanceof Map ? Object.fromEntries(error.fields) : (error.fields ?? {});
-  return { code: error.code, message: error.message, fields: fields as Record<string, string> };
+  const error = thrown as { name?: unknown; code?: unknown; message?: unknown; details?: { fields?: unknown } } | null;
+  // Only what Impact refused by that name: UNAVAILABLE and the like are nobody's mistake at the page.
+  if (error?.name !== "Refused" || typeof error.code !== "string") return undefined;
+  const fields = error.details?.fields ?? {};
+  return {
+    code: error.code,
+    message: String(error.message),
+    fields: (fields instanceof Map ? Object.fromEntries(fields) : fields) as Record<string, string>,
+  };
 }

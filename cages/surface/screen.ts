@@ -19,7 +19,7 @@ import { type Who, who } from "./who.ts";
 
 export interface Screen<P> {
   readonly component: Component<P>;
-  channels(ask: Ask): readonly string[];
+  channels(ask: Ask, who: Who): readonly string[] | Promise<readonly string[]>;
   load(ask: Ask, who: Who): Promise<P>;
   title(props: P, cx: Cx): string;
 }
@@ -28,13 +28,13 @@ export function screen<P>(made: Screen<P>): { page(ask: Ask): Promise<Reply>; da
   return {
     async page(ask) {
       const asking = await who(ask);
-      const live = await listening(ask, asking, made.channels(ask));
+      const live = await listening(asking, await made.channels(ask, asking));
       const props = await made.load(ask, asking);
       return show({ ask, who: asking, component: made.component, props, title: made.title(props, asking.cx), live });
     },
     async data(ask) {
       const asking = await who(ask);
-      const live = await listening(ask, asking, made.channels(ask));
+      const live = await listening(asking, await made.channels(ask, asking));
       const props = await made.load(ask, asking);
       const user = asking.cx.viewer?.id ?? null;
       const header = { user, notices: asking.notices };
@@ -51,8 +51,8 @@ export function screen<P>(made: Screen<P>): { page(ask: Ask): Promise<Reply>; da
 }
 
 /** Positions are taken before the model is read: what changes in between comes by them. */
-const listening = (_ask: Ask, { cx }: Who, channels: readonly string[]) =>
-  grant([...channels, ...(cx.viewer === null ? [] : [`user:${cx.viewer.id}`]), "surface"], cx.viewer?.id ?? null);
+const listening = ({ cx }: Who, channels: readonly string[]) =>
+  grant([...channels, ...(cx.viewer === null ? [] : [`person:${cx.viewer.id}`]), "surface"], cx.viewer?.id ?? null);
 
 export interface Shown<P> {
   readonly ask: Ask;

@@ -39,8 +39,11 @@ export const thread = screen({
 
 export const profile = screen({
   component: Profile,
-  // The channel is of the person's id, which only the model knows; a rating missed in between shows at the next visit.
-  channels: () => [],
+  // The channel goes by the person's id, which only the model knows: it is asked before the positions, and again after.
+  async channels(ask, { session }) {
+    const { person } = await impact.Forum.profile(session, ask.params["name"] ?? "");
+    return [`profile:${person.id}`];
+  },
   load: (ask, { session }) => impact.Forum.profile(session, ask.params["name"] ?? ""),
   title: (p) => named(p.person.name),
 });
@@ -48,11 +51,11 @@ export const profile = screen({
 export const notices = screen({
   component: Notices,
   channels: () => [],
-  async load(_, { session }) {
+  async load(_, { session, cx }) {
     if (session === "") throw new CageError("UNAUTHORIZED", "sign in to see your notices");
     const all = await impact.Accounts.notices(session);
     await impact.Accounts.noticesSeen(session);
-    return { notices: all };
+    return { user: cx.viewer?.id ?? "", notices: all };
   },
   title: (_, cx) => named(noticesText(cx).title()),
 });

@@ -1,6 +1,7 @@
 /** The bar above every page: where one is, who one is, how many notices wait. Live: notices count up by themselves. */
 import { html } from "#lib/template/html.ts";
 import { component } from "../../context.ts";
+import type { Notice } from "../../model.ts";
 import { paths } from "../../paths.ts";
 import { t } from "./text.ts";
 
@@ -10,12 +11,16 @@ export interface HeaderProps {
   readonly notices: number;
 }
 
-export const Header = component<HeaderProps, { "notices.changed": { notices: number } }>("site/header", {
+export const Header = component<HeaderProps, { "notice.added": Notice }>("site/header", {
   key: (p) => p.user ?? "",
-  channel: (p) => p.user && `user:${p.user}`,
-  events: { "notices.changed": ({ notices }, live) => live.set(Header, { user: live.key, notices }) },
+  channel: (p) => p.user && `person:${p.user}`,
+  events: {
+    // Events come once and in order, so counting from what is shown is safe; a lost place brings the true number.
+    "notice.added": (_, live) =>
+      live.set(Header, { user: live.key, notices: Number(live.element.getAttribute("data-notices")) + 1 }),
+  },
   view: (p, cx) => html`
-    <header class="bar">
+    <header class="bar" data-notices=${p.notices}>
       <a class="brand" href=${paths.front} aria-label=${t(cx).home()}>
         <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
           <circle cx="16" cy="16" r="9"/>

@@ -8,6 +8,7 @@ import { when } from "../../site/when.ts";
 import { t } from "./text.ts";
 
 export interface NoticesProps {
+  readonly user: string;
   readonly notices: readonly NoticeProps[];
 }
 
@@ -32,8 +33,10 @@ export const Notice = component<NoticeProps>("people/notice", {
   },
 });
 
-export const Notices = component<NoticesProps>("people/notices", {
-  key: () => "",
+export const Notices = component<NoticesProps, { "notice.added": NoticeProps }>("people/notices", {
+  key: (p) => p.user,
+  channel: (p) => `person:${p.user}`,
+  events: { "notice.added": (notice, live) => live.list("notices").add(Notice, notice, { first: true }) },
   view: (p, cx) => html`
     <main class="notices">
       <header class="head"><h1>${t(cx).title()}</h1></header>
