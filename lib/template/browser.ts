@@ -133,7 +133,13 @@ export function live(options: LiveOptions): Page & { stop(): void } {
     const body = new URLSearchParams();
     for (const [name, value] of new FormData(form, submitter)) if (typeof value === "string") body.append(name, value);
     const before = attempts.get(form);
-    const attempt = before?.body === String(body) ? before : { body: String(body), key: crypto.randomUUID() };
+    const attempt =
+      before?.body === String(body)
+        ? before
+        : {
+            body: String(body),
+            key: [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join(""),
+          };
     attempts.set(form, attempt);
     form.setAttribute("s-busy", "");
     form.setAttribute("aria-busy", "true");

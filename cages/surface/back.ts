@@ -1,0 +1,25 @@
+/** Surface's one back end: Impact, over Thrift. */
+import { resources } from "#runtime";
+import type { config } from "../../config/surface.ts";
+import type { Impact } from "./model.ts";
+
+export const { impact } = resources<typeof config>() as unknown as { readonly impact: Impact };
+
+/** A refusal that a person can act on (Thrift's `Refused`), or undefined when it is a fault. */
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export function refusal(thrown: unknown): Refusal | undefined {
+  const error = thrown as { name?: unknown; code?: unknown; message?: unknown; details?: { fields?: unknown } } | null;
+  // Only what Impact refused by that name: UNAVAILABLE and the like are nobody's mistake at the page.
+  if (error?.name !== "Refused" || typeof error.code !== "string") return undefined;
+  const fields = error.details?.fields ?? {};
+  return {
+    code: error.code,
+    message: String(error.message),
+    fields: (fields instanceof Map ? Object.fromEntries(fields) : fields) as Record<string, string>,
+  };
+}

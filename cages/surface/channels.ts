@@ -1,0 +1,39 @@
+/**
+ * Where a page's live changes come from: a position and a token for each channel, asked of Orbit before the model is read,
+ * so that nothing falls between the two. Without Orbit a page is the same page, only still.
+ */
+
+import type { Channels } from "#lib/template/browser.ts";
+import { cage, config } from "#runtime";
+
+interface Orbit {
+  readonly channels: {
+    grant(ask: { channels: readonly string[]; user: string | null }): Channels;
+    publish(entries: readonly { channel: string; type: string; data: unknown; key?: string }[]): unknown;
+  };
+}
+
+/** A page waits this long for its positions; a person would notice more. */
+const patienceMs = 150;
+
+const orbit = cage<Orbit>("orbit", { timeoutMs: patienceMs });
+
+export async function grant(channels: readonly string[], user: string | null): Promise<Channels | undefined> {
+  try {
+    return await orbit.channels.grant({ channels, user });
+  } catch (error) {
+    console.warn(`a page without live changes: orbit did not answer (${(error as Error).message})`);
+    return undefined;
+  }
+}
+
+/** Tells every open page. */
+export async function tell(frames: readonly unknown[]): Promise<void> {
+  await orbit.channels.publish([{ channel: "surface", type: "surface", data: frames }]);
+}
+
+/** Orbit as a browser on the page `from` reaches it: a port beside this one, unless the configuration has an address. */
+export function orbitFor(from: URL): string {
+  const at = config<{ readonly orbit: { readonly url?: string; readonly port: number } }>().orbit;
+  return at.url ?? `${from.protocol}//${from.hostname}:${at.port}/csp`;
+}
