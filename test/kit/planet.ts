@@ -1,5 +1,5 @@
 /**
- * Planet in a folder of its own: copies of cages/ and config/ that a test may edit, its own state, free ports, driven
+ * Planet in a folder of its own: copies of cages/, config/ and lib/ that a test may edit, its own state, free ports, driven
  * through the real launcher.
  */
 import { cpSync } from "node:fs";
@@ -9,12 +9,21 @@ import { createProject, freePorts, home, type Project } from "./project.ts";
 export interface Planet extends Project {
   readonly site: string;
   readonly dashboard: string;
-  readonly ports: { readonly surface: number; readonly impact: number; readonly orbit: number; readonly health: number; readonly greeter: number };
+  readonly ports: {
+    readonly surface: number;
+    readonly impact: number;
+    readonly orbit: number;
+    readonly health: number;
+    readonly greeter: number;
+  };
 }
 
 export async function createPlanet(): Promise<Planet> {
   const [surface, impact, orbit, health, greeter] = (await freePorts(5)) as [number, number, number, number, number];
-  const set = (path: string, value: unknown): [string, string] => [`CAGE_CONFIG__${path.replaceAll(".", "__")}`, JSON.stringify(value)];
+  const set = (path: string, value: unknown): [string, string] => [
+    `CAGE_CONFIG__${path.replaceAll(".", "__")}`,
+    JSON.stringify(value),
+  ];
   const project = createProject(
     {},
     Object.fromEntries([
@@ -27,7 +36,8 @@ export async function createPlanet(): Promise<Planet> {
       set("greeter.interfaces.greeter.port", greeter),
     ]),
   );
-  for (const folder of ["cages", "config"]) cpSync(join(home, folder), join(project.root, folder), { recursive: true });
+  for (const part of ["cages", "config", "lib", "package.json"])
+    cpSync(join(home, part), join(project.root, part), { recursive: true });
   return {
     ...project,
     site: `http://localhost:${surface}`,
