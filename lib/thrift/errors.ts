@@ -1,9 +1,9 @@
 /**
  * What can go wrong between two Thrift peers, and the numbers that TApplicationException has for it.
  *
- * `code` is for programs: IDL (the text is no valid IDL), BAD_VALUE (a value does not fit its type), PROTOCOL (bytes
- * that are no message), TOO_LARGE (a limit), UNAVAILABLE (not sent), UNKNOWN_OUTCOME (sent, no answer came),
- * OVERLOADED (too many calls at once). `type` is what a foreign peer is told.
+ * `code` is for programs: IDL (the text is no valid IDL), BAD_VALUE (a well-formed value that the schema does not
+ * allow), PROTOCOL (bytes that are no message), TOO_LARGE (a limit), UNAVAILABLE (not sent), UNKNOWN_OUTCOME (sent, no
+ * answer came), OVERLOADED (too many calls at once), NO_SUCH_FUNCTION, INTERNAL, or what the other side says.
  */
 
 /** TApplicationException.type, as every Thrift library numbers it. */
@@ -23,23 +23,12 @@ export const applicationTypes = {
 
 export type ApplicationType = keyof typeof applicationTypes;
 
-export type ThriftCode =
-  | "IDL"
-  | "BAD_VALUE"
-  | "PROTOCOL"
-  | "TOO_LARGE"
-  | "UNAVAILABLE"
-  | "UNKNOWN_OUTCOME"
-  | "OVERLOADED"
-  | "NO_SUCH_FUNCTION"
-  | "INTERNAL";
-
 export class ThriftError extends Error {
-  readonly code: ThriftCode;
+  readonly code: string;
   /** What a TApplicationException said, when one came. */
   readonly type: ApplicationType | undefined;
 
-  constructor(code: ThriftCode, message: string, options: { cause?: unknown; type?: ApplicationType } = {}) {
+  constructor(code: string, message: string, options: { cause?: unknown; type?: ApplicationType } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ThriftError";
     this.code = code;
