@@ -74,4 +74,9 @@ export interface InterfaceProtocol<Options> {
   /** Looks at a candidate generation's module before the swap; a throw refuses the reload. */
   validate?(module: Handler): void;
   create(options: Options, host: InterfaceHost): Interface;
+  /**
+   * Looks at the interface's module in a candidate generation, before the swap (and before the first start). Throws to
+   * refuse it: the generation before it goes on serving. It must not run the module's functions nor keep it.
+   */
+  validate?(module: Handler, options: Options): void;
 }

@@ -1,0 +1,76 @@
+/**
+ * Messages: which protocol a frame speaks, and the one struct that every Thrift library knows without an IDL,
+ *
+ *     exception TApplicationException { 1: string message, 2: i32 type }
+ *
+ * Ours writes "CODE: sentence" as its message where the failure has a code, so that two ends of this library keep it
+ * and anyone else reads a sentence.
+ */
+import { binary } from "./binary.ts";
+import { type ApplicationType, applicationTypes, ThriftError } from "./errors.ts";
+import { type Input, messageTypes, type Output, type Protocol, wire } from "./wire.ts";
+
+/** Told by the first byte: 80 strict binary, 00 old binary (a name shorter than 2^24). */
+export function protocolOf(frame: Buffer): Protocol {
+  const first = frame[0];
+  if (first === 0x80 || first === 0x00) return binary;
+  throw new ThriftError("PROTOCOL", `a message that begins with byte ${first}; binary Thrift begins with 128 or 0`);
+}
+
+export function writeApplicationException(output: Output, type: ApplicationType, message: string): void {
+  output.enter();
+  output.fieldBegin(wire.STRING, 1);
+  output.string(message);
+  output.fieldBegin(wire.I32, 2);
+  output.i32(applicationTypes[type]);
+  output.leaveStruct();
+}
+
+/** A whole message that refuses a call. */
+export function refusal(
+  protocol: Protocol,
+  call: { readonly name: string; readonly seqid: number },
+  type: ApplicationType,
+  message: string,
+): Buffer {
+  const { output } = protocol;
+  output.begin();
+  output.messageBegin({ ...call, type: messageTypes.EXCEPTION });
+  writeApplicationException(output, type, message);
+  return output.finish();
+}
+
+const codeOfType: { readonly [Type in ApplicationType]: string } = {
+  UNKNOWN: "INTERNAL",
+  UNKNOWN_METHOD: "NO_SUCH_FUNCTION",
+  INVALID_MESSAGE_TYPE: "PROTOCOL",
+  WRONG_METHOD_NAME: "PROTOCOL",
+  BAD_SEQUENCE_ID: "PROTOCOL",
+  MISSING_RESULT: "PROTOCOL",
+  INTERNAL_ERROR: "INTERNAL",
+  PROTOCOL_ERROR: "PROTOCOL",
+  INVALID_TRANSFORM: "PROTOCOL",
+  INVALID_PROTOCOL: "PROTOCOL",
+  UNSUPPORTED_CLIENT_TYPE: "PROTOCOL",
+};
+
+const typeOfNumber = new Map<number, ApplicationType>(
+  Object.entries(applicationTypes).map(([name, number]) => [number, name as ApplicationType]),
+);
+
+export function readApplicationException(input: Input): ThriftError {
+  let message = "";
+  let number = 0;
+  input.enter();
+  for (let type = input.fieldBegin(); type !== wire.STOP; type = input.fieldBegin()) {
+    if (input.fieldId === 1 && type === wire.STRING) message = input.string();
+    else if (input.fieldId === 2 && type === wire.I32) number = input.i32();
+    else input.skip(type);
+  }
+  input.leaveStruct();
+  const type = typeOfNumber.get(number) ?? "UNKNOWN";
+  const coded = /^([A-Z][A-Z0-9_]{2,40}): ([\s\S]*)$/.exec(message);
+  return new ThriftError(coded?.[1] ?? codeOfType[type], coded?.[2] ?? (message || `the peer answered ${type}`), {
+    type,
+  });
+}

@@ -1,0 +1,266 @@
+/**
+ * One connection, served: calls come in as frames, run side by side, and are answered as each is done.
+ *
+ *     const session = serveConnection(socket, {
+ *       find: (name) => plans.find(name),                       // taken per call: the schema may change between two
+ *       invoke: (plan, args) => handlers[plan.service][plan.method.name](...args),
+ *       told: (error) => ({ code, message, open: true }),       // what an outsider may know
+ *     });
+ *     await session.drain();                                    // no new calls; answers what runs; closes
+ *
+ * Promises: a oneway call gets no answer; an unknown method UNKNOWN_METHOD; arguments that break the schema
+ * PROTOCOL_ERROR; bytes that are no message PROTOCOL_ERROR and the end of the connection. Nothing that arrives throws.
+ * A client that uses one seqid for several calls at once gets those answers in order, as it must expect.
+ *
+ *     what the handler threw                                     what the caller gets
+ *     code = the name of a declared exception                    that exception, from `details` (message: its own)
+ *     open, and one exception with string code and message       that exception: code, message, fields = details
+ *     anything else                                              TApplicationException INTERNAL_ERROR "CODE: sentence"
+ */
+import type { Duplex } from "node:stream";
+import { binary } from "./binary.ts";
+import { type ApplicationType, ThriftError } from "./errors.ts";
+import { Framed } from "./frame.ts";
+import { type Limits, limits as standard } from "./limits.ts";
+import { protocolOf, refusal } from "./message.ts";
+import type { Declared, Plan } from "./plan.ts";
+import { messageTypes, type Protocol } from "./wire.ts";
+
+export interface Told {
+  readonly code: string;
+  readonly message: string;
+  /** Whether it is the caller's to know (a refusal) rather than the operator's (a fault). */
+  readonly open: boolean;
+}
+
+export interface ServerOptions {
+  find(name: string): Plan | undefined;
+  invoke(plan: Plan, args: readonly unknown[]): Promise<unknown>;
+  told(error: unknown): Told;
+  /** Told of the operator's errors that no handler threw: an answer that does not fit the schema, a broken peer. */
+  fault?(error: unknown, label: string): void;
+  readonly limits?: Limits;
+}
+
+export interface ServerSession {
+  /** Calls that run now. */
+  readonly running: number;
+  readonly closed: Promise<void>;
+  drain(): Promise<void>;
+  destroy(): void;
+}
+
+export function serveConnection(stream: Duplex, options: ServerOptions): ServerSession {
+  return new Connection(stream, options);
+}
+
+class Connection implements ServerSession {
+  readonly #framed: Framed;
+  readonly #options: ServerOptions;
+  readonly #limits: Limits;
+  /** The last answer due under each seqid in use, to keep order among equals. */
+  readonly #turns = new Map<number, Promise<void>>();
+  readonly closed: Promise<void>;
+  #settle: () => void = () => {};
+  #running = 0;
+  #draining = false;
+
+  constructor(stream: Duplex, options: ServerOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? standard;
+    this.closed = new Promise((resolve) => (this.#settle = resolve));
+    stream.on("close", () => this.#settle());
+    this.#framed = new Framed(stream, this.#limits, {
+      frame: (bytes) => this.#receive(bytes),
+      drained: () => this.#breathe(),
+      closed: (error) => this.#lost(error),
+    });
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#framed.pause();
+    this.#breathe();
+    await this.closed;
+  }
+
+  destroy(): void {
+    this.#framed.destroy();
+  }
+
+  #receive(frame: Buffer): void {
+    let protocol: Protocol = binary;
+    let name = "";
+    let seqid = 0;
+    try {
+      protocol = protocolOf(frame);
+      const input = protocol.input(frame, this.#limits);
+      const envelope = input.messageBegin();
+      // Answers carry the name without its service, as Apache's own multiplexed servers give it.
+      name = envelope.name.slice(envelope.name.indexOf(":") + 1);
+      seqid = envelope.seqid;
+      if (envelope.type !== messageTypes.CALL && envelope.type !== messageTypes.ONEWAY)
+        throw new ThriftError("PROTOCOL", "a server takes calls, not answers", { type: "INVALID_MESSAGE_TYPE" });
+      const plan = this.#options.find(envelope.name);
+      const silent = envelope.type === messageTypes.ONEWAY || plan?.method.oneway === true;
+      if (plan === undefined) {
+        if (!silent)
+          this.#framed.send(
+            refusal(
+              protocol,
+              { name, seqid },
+              "UNKNOWN_METHOD",
+              `there is no method ${envelope.name.slice(0, 200)} here`,
+            ),
+          );
+        return;
+      }
+      let args: unknown[];
+      try {
+        args = plan.readArgs(input);
+        if (input.left > 0)
+          throw new ThriftError("PROTOCOL", `${plan.label}: ${input.left} bytes follow the arguments`);
+      } catch (error) {
+        // The bytes were sound, only the value was not: the connection is good for the next call.
+        if (!(error instanceof ThriftError) || error.code !== "BAD_VALUE") throw error;
+        if (!silent) this.#framed.send(refusal(protocol, { name, seqid }, "PROTOCOL_ERROR", error.message));
+        return;
+      }
+      this.#run(plan, args, protocol, seqid, silent);
+    } catch (error) {
+      this.#options.fault?.(error, "message");
+      const known = error instanceof ThriftError ? error : undefined;
+      const sentence = known?.message ?? "the message could not be read";
+      this.#framed.send(refusal(protocol, { name, seqid }, known?.type ?? "PROTOCOL_ERROR", sentence));
+      this.#draining = true;
+      this.#framed.pause();
+      this.#breathe();
+    }
+  }
+
+  #run(plan: Plan, args: readonly unknown[], protocol: Protocol, seqid: number, silent: boolean): void {
+    this.#running++;
+    if (this.#running >= this.#limits.pipelined) this.#framed.pause();
+    const before = silent ? undefined : this.#turns.get(seqid);
+    const turn = this.#answer(plan, args, protocol, seqid, silent, before).finally(() => {
+      if (this.#turns.get(seqid) === turn) this.#turns.delete(seqid);
+      this.#running--;
+      this.#breathe();
+    });
+    if (!silent) this.#turns.set(seqid, turn);
+  }
+
+  async #answer(
+    plan: Plan,
+    args: readonly unknown[],
+    protocol: Protocol,
+    seqid: number,
+    silent: boolean,
+    before: Promise<void> | undefined,
+  ): Promise<void> {
+    let bytes: Buffer;
+    try {
+      const result = await this.#options.invoke(plan, args);
+      if (silent) return;
+      bytes = this.#encode(plan, protocol, seqid, result);
+    } catch (error) {
+      if (silent) return;
+      bytes = this.#thrown(plan, protocol, seqid, error);
+    }
+    if (before !== undefined) await before;
+    this.#framed.send(bytes);
+  }
+
+  #encode(plan: Plan, protocol: Protocol, seqid: number, result: unknown): Buffer {
+    const { output } = protocol;
+    const name = plan.method.name;
+    try {
+      output.begin();
+      output.messageBegin({ name, type: messageTypes.REPLY, seqid });
+      plan.writeResult(output, result);
+      return this.#bounded(output.finish(), plan);
+    } catch (error) {
+      // The handler's answer breaks its own IDL: a fault of the service, for the operator to see in full.
+      this.#options.fault?.(error, plan.label);
+      const type: ApplicationType = error instanceof ThriftError && error.type ? error.type : "INTERNAL_ERROR";
+      return refusal(
+        protocol,
+        { name, seqid },
+        type,
+        `INTERNAL: ${plan.label} gave an answer that its IDL does not allow`,
+      );
+    }
+  }
+
+  #thrown(plan: Plan, protocol: Protocol, seqid: number, error: unknown): Buffer {
+    const call = { name: plan.method.name, seqid };
+    const told = this.#options.told(error);
+    const found = declaredFor(plan, error, told);
+    if (found !== undefined) {
+      const { output } = protocol;
+      try {
+        output.begin();
+        output.messageBegin({ ...call, type: messageTypes.REPLY });
+        plan.writeThrown(output, found.declared, found.value);
+        return this.#bounded(output.finish(), plan);
+      } catch (misfit) {
+        this.#options.fault?.(misfit, plan.label);
+      }
+    }
+    return refusal(protocol, call, "INTERNAL_ERROR", `${told.code}: ${told.message}`);
+  }
+
+  #bounded(bytes: Buffer, plan: Plan): Buffer {
+    if (bytes.length > this.#limits.messageBytes)
+      throw new ThriftError(
+        "TOO_LARGE",
+        `${plan.label}: an answer of ${bytes.length} bytes; the limit is ${this.#limits.messageBytes}`,
+      );
+    return bytes;
+  }
+
+  /** After anything that was waited for: reads on, or, when draining, closes once nothing runs. */
+  #breathe(): void {
+    if (this.#draining) {
+      if (this.#running === 0) this.#framed.end();
+    } else if (this.#running < this.#limits.pipelined && this.#framed.unsent < this.#limits.unsentBytes)
+      this.#framed.resume();
+    else this.#framed.pause();
+  }
+
+  /** No more frames. Undefined: the peer has said all it wants to say, and may still read its answers. */
+  #lost(error: Error | undefined): void {
+    if (error instanceof ThriftError) {
+      this.#options.fault?.(error, "connection");
+      this.#framed.send(refusal(binary, { name: "", seqid: 0 }, "PROTOCOL_ERROR", error.message));
+    } else if (error !== undefined) this.#framed.destroy();
+    this.#draining = true;
+    this.#breathe();
+  }
+}
+
+function declaredFor(plan: Plan, error: unknown, told: Told): { declared: Declared; value: unknown } | undefined {
+  const { code, message, details } = (error ?? {}) as { code?: unknown; message?: unknown; details?: unknown };
+  const facts = typeof details === "object" && details !== null ? details : {};
+  const named = plan.throws.find((each) => each.name === code);
+  if (named !== undefined) {
+    const defaults = named.fields.some((f) => f.name === "message") ? { message } : {};
+    return { declared: named, value: { ...defaults, ...facts } };
+  }
+  const [only] = plan.throws;
+  if (!told.open || only === undefined || plan.throws.length > 1) return undefined;
+  const field = (name: string) => only.fields.find((each) => each.name === name)?.type;
+  if (field("code")?.kind !== "string" || field("message")?.kind !== "string") return undefined;
+  const fields = field("fields");
+  // The details of an error are any facts; the IDL says which of them can be told.
+  const texts = Object.entries(facts).filter(([, fact]) => typeof fact === "string");
+  const extra =
+    fields?.kind === "map" && fields.key.kind === "string" && fields.value.kind === "string" && texts.length > 0
+      ? { fields: Object.fromEntries(texts) }
+      : {};
+  return { declared: only, value: { code: told.code, message: told.message, ...extra } };
+}
