@@ -1,9 +1,8 @@
 /** Surface's one back end: Impact, over Thrift. */
 import { resources } from "#runtime";
 import type { config } from "../../config/surface.ts";
-import type { Impact } from "./model.ts";
 
-export const { impact } = resources<typeof config>() as unknown as { readonly impact: Impact };
+export const { impact } = resources<typeof config>();
 
 /** A refusal that a person can act on (Thrift's `Refused`), or undefined when it is a fault. */
 export interface Refusal {

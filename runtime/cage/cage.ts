@@ -207,7 +207,7 @@ export class Cage {
       }
       for (const planned of plan.interfaces) {
         const module = candidate.module(planned.name);
-        if (module !== undefined) planned.protocol.validate?.(module);
+        if (module !== undefined) planned.protocol.validate?.(module, planned.options);
         interfaces.set(
           planned.name,
           await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),

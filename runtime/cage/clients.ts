@@ -1,4 +1,5 @@
 /** From a resource's configuration to the type of its client, by protocol: what makes `resources<typeof config>()` typed. */
+import type { ThriftClient } from "../../lib/thrift/typed.ts";
 import type { Partitions } from "../resources/partitions.ts";
 import type { SqliteClient } from "../resources/sqlite.ts";
 
@@ -8,8 +9,10 @@ export interface Clients {
   readonly sqlite: SqliteClient;
 }
 
-export type ClientOf<R> = R extends { readonly protocol: infer P }
-  ? P extends keyof Clients
-    ? Clients[P]
-    : unknown
-  : never;
+export type ClientOf<R> = R extends { readonly protocol: "thrift"; readonly idl: infer I }
+  ? ThriftClient<I>
+  : R extends { readonly protocol: infer P }
+    ? P extends keyof Clients
+      ? Clients[P]
+      : unknown
+    : never;

@@ -5,10 +5,12 @@ export const protocols: Protocols = {
   interfaces: {
     http: async () => (await import("../interfaces/http.ts")).http as never,
     comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
+    thrift: async () => (await import("../interfaces/thrift.ts")).thrift as never,
     outbox: async () => (await import("../interfaces/outbox.ts")).outbox as never,
   },
   resources: {
     partitions: async () => (await import("../resources/partitions.ts")).partitions as never,
+    thrift: async () => (await import("../resources/thrift.ts")).thrift as never,
     sqlite: async () => (await import("../resources/sqlite.ts")).sqlite as never,
   },
 };

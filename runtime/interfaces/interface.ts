@@ -71,8 +71,6 @@ export interface InterfaceProtocol<Options> {
   readonly protocol: string;
   /** Validates what stands beside `protocol` in the configuration. */
   readonly options: z.ZodType<Options>;
-  /** Looks at a candidate generation's module before the swap; a throw refuses the reload. */
-  validate?(module: Handler): void;
   create(options: Options, host: InterfaceHost): Interface;
   /**
    * Looks at the interface's module in a candidate generation, before the swap (and before the first start). Throws to

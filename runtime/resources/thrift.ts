@@ -158,11 +158,11 @@ class ThriftResource implements Resource<ThriftClients> {
 
   async #call(plan: Plan, args: readonly unknown[]): Promise<unknown> {
     const request = current();
-    if (request.cancelled) throw request.cancelled;
+    if (request.stopped) throw request.stopped;
     const line = this.#quietest();
     const ready = line.session();
     const session = ready instanceof ClientSession ? ready : await within(request, plan.label, ready);
-    if (request.cancelled) throw request.cancelled;
+    if (request.stopped) throw request.stopped;
     const sentAt = now();
     try {
       const { signal } = request;
@@ -191,7 +191,7 @@ function mapped(error: unknown, request: Request): unknown {
     const code = error.code === "BAD_VALUE" ? "INTERNAL" : error.code;
     return new CageError(code, error.message, { cause: error });
   }
-  return request.cancelled ?? error;
+  return request.stopped ?? error;
 }
 
 export const thrift: ResourceProtocol<ThriftOptions, ThriftClients> = {

@@ -184,8 +184,9 @@ describe("the http interface", () => {
   });
 
   it("refuses a module whose routes are no routes, before it serves", () => {
-    expect(() => http.validate?.({ routes: { "FETCH /": () => "" } })).toThrow(/route 'FETCH \/'/);
-    expect(() => http.validate?.({ routes: { "GET /": "hi" } })).toThrow(/with a function/);
+    const options = http.options.parse({ port: 0 });
+    expect(() => http.validate?.({ routes: { "FETCH /": () => "" } }, options)).toThrow(/route 'FETCH \/'/);
+    expect(() => http.validate?.({ routes: { "GET /": "hi" } }, options)).toThrow(/with a function/);
   });
 
   it("drains: what is asked is answered, then its connection closes, and an idle one closes at once", async () => {
