@@ -26,7 +26,7 @@ import { type Candidate, Generation, type Hold } from "./generation.ts";
 import { difference, type Node, survey } from "./graph.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
 import { Natives } from "./native.ts";
-import { type Resolved, resolveIn, within } from "./resolve.ts";
+import { diskOnce, type Resolved, resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
 import { topOf } from "./stack.ts";
 import { Watcher } from "./watch.ts";
@@ -89,6 +89,8 @@ export class Loader<A> {
   readonly #history: History;
   #serving: Serving<A> | undefined;
   #roots: readonly string[] = [];
+  /** Those of the last attempt, which may have failed: the same again would fail again. */
+  #tried: readonly string[] = [];
   #pending = new Set<string>();
   #reshaped = false;
   #next: Promise<ReloadResult> | undefined;
@@ -161,13 +163,13 @@ export class Loader<A> {
       batch: (files) => this.reload("watch", files),
       settle: async () => {
         const files = await this.#disk.differing(this.#watched());
-        const roots = await this.#listRoots();
-        if (files.length > 0 || roots.join() !== this.#roots.join()) await this.reload("watch", files);
+        const roots = await this.#listRoots().catch(() => []);
+        if (files.length > 0 || roots.join() !== this.#tried.join()) await this.reload("watch", files);
       },
     });
     this.#watcher = watcher;
     await watcher.start();
-    watcher.add(this.current.files);
+    watcher.add(this.#serving?.generation.files ?? []);
   }
 
   /** Ends every generation, held or not: drain first. */
@@ -241,8 +243,10 @@ export class Loader<A> {
     const failed = looked.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
     const roots = await this.#listRoots();
+    this.#tried = roots;
     if (roots.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
+    const isFile = diskOnce();
     const nodes = await survey({
       roots,
       cells,
@@ -253,7 +257,7 @@ export class Loader<A> {
         if (text === undefined) throw new LoadError("the file is gone", { file });
         return await make(file, text);
       },
-      resolve: (spec, from) => resolveIn(this.#options, spec, from),
+      resolve: (spec, from) => resolveIn(this.#options, spec, from, isFile),
     });
     this.#reshaped = false;
     const { changed, dirty } = difference(nodes, cells);
@@ -340,7 +344,7 @@ export class Loader<A> {
   }
 
   async #computed(spec: string, file: string): Promise<Namespace> {
-    const link = resolveIn(this.#options, spec, file);
+    const link = resolveIn(this.#options, spec, file, diskOnce());
     if (link.kind === "native") return await this.#natives.load(link.spec, file);
     if (link.kind === "external") return this.#options.externals[link.name] as Namespace;
     throw new LoadError(`import() of a file needs its name as a literal, so that it can be pinned: ${spec}`, { file });
@@ -377,7 +381,9 @@ export class Loader<A> {
 
   async #begin(generation: Generation<A>, cell: Cell, begun: Cell[], previous: Serving<A> | undefined): Promise<void> {
     const { file, text } = cell.source;
-    const old = previous?.generation.moduleOf(file);
+    // The very same cell if it came by a lazy import before: then there is nothing to hand over.
+    const isNew = previous?.generation.cells.get(file) !== cell;
+    const old = isNew ? previous?.generation.moduleOf(file) : undefined;
     begun.push(cell);
     cell.started = true;
     try {
@@ -436,7 +442,8 @@ export class Loader<A> {
     // Once for each distinct failure: every save of another file tries the same broken one again.
     if (key === this.#told) return failure;
     this.#told = key;
-    const files = [...pending].map((file) => this.#shown(file)).sort();
+    const blamed = pending.size > 0 || failure.file === "" ? [...pending] : [failure.file];
+    const files = blamed.map((file) => this.#shown(file)).sort();
     const at = new Date().toISOString();
     this.#history.add({
       generation: this.#nextId,

@@ -1,4 +1,7 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, test } from "vitest";
+import { registered } from "../../../runtime/modules/stack.ts";
 import { events, type Files, failed, Yard } from "./yard.ts";
 
 let yard: Yard;
@@ -391,6 +394,42 @@ describe("what a reload does", () => {
     ]);
     expect(next.history()[1]?.error).toMatchObject({ line: 1, column: 18 });
     await next.stop();
+  });
+});
+
+describe("what a reload leaves behind", () => {
+  test("a generation that nobody holds is garbage, its stack names are forgotten", async () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    await started({
+      "cages/shop/a.ts": `import { big } from "./big.ts"; export const a = () => big.length;`,
+      "cages/shop/big.ts": `export const big = new Array(100_000).fill(0);`,
+    });
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    const names = registered();
+    for (let n = 1; n <= 20; n++) {
+      registry.register(yard.loader.current, n);
+      registry.register(yard.module("big").big, n);
+      const hold = yard.loader.current.hold();
+      await yard.save({ "cages/shop/big.ts": `export const big = new Array(100_000).fill(${n});` });
+      hold.release();
+    }
+    await expect
+      .poll(() => {
+        gc();
+        return collected;
+      })
+      .toBeGreaterThanOrEqual(38);
+    expect(registered()).toBe(names);
+  });
+
+  test("a refused attempt leaves no names behind", async () => {
+    await started({ "cages/shop/a.ts": `export const a = 1;` });
+    const names = registered();
+    await yard.save({ "cages/shop/a.ts": `export const a = 2;`, "cages/shop/b.ts": `throw new Error("no");` });
+    await yard.save({ "cages/shop/c.ts": `await 0; const x = ;` });
+    expect(registered()).toBe(names);
   });
 });
 
