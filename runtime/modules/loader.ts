@@ -146,7 +146,7 @@ export class Loader<A> {
   }
 
   async watch(): Promise<void> {
-    const { root, home, cage } = this.#options;
+    const { root, home } = this.#options;
     const watcher = new Watcher({
       root,
       folders: [
@@ -158,7 +158,7 @@ export class Loader<A> {
           join(home, "lib"),
         ]),
       ],
-      extra: (path) => !within(join(root, "cages", cage), path) && (this.#serving?.generation.cells.has(path) ?? false),
+      extra: (path) => this.#serving?.generation.cells.has(path) ?? false,
       seen: (path) => this.#ahead(path),
       batch: (files) => this.reload("watch", files),
       settle: async () => {
