@@ -22,7 +22,6 @@ export type Namespace = Readonly<Record<string, unknown>>;
 
 /** A namespace that is not ours: a package, a builtin, `#runtime`. Loaded once a process, the same for all cells. */
 export interface Foreign {
-  readonly spec: string;
   /** Of a static import: loaded before any cell evaluates. */
   readonly namespace?: Namespace | undefined;
   load(): Promise<Namespace>;

@@ -18,15 +18,16 @@ import { join, relative, resolve } from "node:path";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
-import { Cell, type Foreign, load, type Namespace } from "./cell.ts";
+import { type Cell, load } from "./cell.ts";
 import { Compiler, hashOf, isCode } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { type Candidate, Generation, type Hold } from "./generation.ts";
-import { difference, type Node, survey } from "./graph.ts";
+import { difference, survey } from "./graph.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
-import { Natives } from "./native.ts";
-import { diskOnce, type Resolved, resolveIn, within } from "./resolve.ts";
+import { begin, finish } from "./life.ts";
+import { Linker, type Links } from "./linker.ts";
+import { diskOnce, resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
 import { topOf } from "./stack.ts";
 import { Watcher } from "./watch.ts";
@@ -67,11 +68,9 @@ export type ReloadResult =
     }
   | { readonly ok: false; readonly error: ReloadFailure };
 
-interface Plan {
+interface Plan extends Links {
   readonly roots: readonly string[];
-  readonly nodes: ReadonlyMap<string, Node>;
   readonly changed: readonly string[];
-  readonly dirty: ReadonlySet<string>;
 }
 
 interface Serving<A> {
@@ -85,7 +84,7 @@ export class Loader<A> {
   readonly #configFolder: string;
   readonly #compiler: Compiler;
   readonly #disk = new Disk();
-  readonly #natives: Natives;
+  readonly #linker: Linker;
   readonly #history: History;
   #serving: Serving<A> | undefined;
   #roots: readonly string[] = [];
@@ -106,7 +105,7 @@ export class Loader<A> {
     this.#folder = join(options.root, "cages", options.cage);
     this.#configFolder = join(options.root, "config");
     this.#compiler = new Compiler(join(options.stateDir, "compile"));
-    this.#natives = new Natives(options.home);
+    this.#linker = new Linker(options);
     this.#history = new History(join(options.stateDir, options.cage, "generations.jsonl"));
   }
 
@@ -272,7 +271,7 @@ export class Loader<A> {
 
   async #swap(plan: Plan): Promise<Generation<A>> {
     const previous = this.#serving;
-    const cells = await this.#link(plan);
+    const cells = await this.#linker.link(plan, previous?.generation.cells);
     const generation = new Generation<A>({
       id: this.#nextId,
       cage: this.#options.cage,
@@ -289,7 +288,13 @@ export class Loader<A> {
       const order = await this.#evaluate(plan, cells);
       prepared = await this.#options.prepare(generation, previous?.generation);
       generation.attach(prepared.attachment);
-      for (const cell of order) if (cell.hooks.length > 0) await this.#begin(generation, cell, begun, previous);
+      for (const cell of order) {
+        if (cell.hooks.length === 0) continue;
+        begun.push(cell);
+        await begin(cell, previous?.generation.cells.get(cell.source.file), (hook) =>
+          this.#options.runHook(generation, hook),
+        );
+      }
     } catch (error) {
       await this.#refuse(generation, begun, prepared);
       throw error;
@@ -302,52 +307,6 @@ export class Loader<A> {
     this.#disk.keep(new Set([...cells.keys(), ...this.#pending]));
     this.#watcher?.add(plan.changed);
     return generation;
-  }
-
-  async #link({ nodes, dirty }: Plan): Promise<Map<string, Cell>> {
-    const old = this.#serving?.generation.cells;
-    const cells = new Map<string, Cell>();
-    for (const [file, { source, links }] of nodes) {
-      const cell = dirty.has(file) ? undefined : old?.get(file);
-      cells.set(file, cell ?? new Cell(source, links, (spec) => this.#computed(spec, file)));
-    }
-    await Promise.all(
-      [...dirty].map(async (file) => {
-        const { source, links } = nodes.get(file) as Node;
-        for (const [spec, link] of links) {
-          const target =
-            link.kind === "file" ? cells.get(link.file) : this.#foreign(link, source, source.deps.includes(spec));
-          (cells.get(file) as Cell).link(spec, (await target) as Cell | Foreign);
-        }
-      }),
-    );
-    return cells;
-  }
-
-  /** Static imports of packages are loaded before anything evaluates; a lazy one may fail when it is asked for. */
-  async #foreign(link: Exclude<Resolved, { kind: "file" }>, source: Source, early: boolean): Promise<Foreign> {
-    if (link.kind === "external") {
-      const namespace = this.#options.externals[link.name] as Namespace;
-      return { spec: link.name, namespace, load: async () => namespace };
-    }
-    const { spec } = link;
-    const natives = this.#natives;
-    const { file } = source;
-    if (!early) return { spec, load: () => natives.load(spec, file) };
-    try {
-      const namespace = natives.known(spec, file) ?? (await natives.load(spec, file));
-      return { spec, namespace, load: async () => namespace };
-    } catch (error) {
-      const place = { file, text: source.text, ...source.find(spec), cause: error };
-      throw new LoadError((error as Error).message.split("\n")[0] as string, place);
-    }
-  }
-
-  async #computed(spec: string, file: string): Promise<Namespace> {
-    const link = resolveIn(this.#options, spec, file, diskOnce());
-    if (link.kind === "native") return await this.#natives.load(link.spec, file);
-    if (link.kind === "external") return this.#options.externals[link.name] as Namespace;
-    throw new LoadError(`import() of a file needs its name as a literal, so that it can be pinned: ${spec}`, { file });
   }
 
   async #evaluate({ roots, dirty }: Plan, cells: ReadonlyMap<string, Cell>): Promise<Cell[]> {
@@ -379,50 +338,24 @@ export class Loader<A> {
     return new LoadError(message, { file: at?.file ?? "", text, line: at?.line, column: at?.column, cause: error });
   }
 
-  async #begin(generation: Generation<A>, cell: Cell, begun: Cell[], previous: Serving<A> | undefined): Promise<void> {
-    const { file, text } = cell.source;
-    // The very same cell if it came by a lazy import before: then there is nothing to hand over.
-    const isNew = previous?.generation.cells.get(file) !== cell;
-    const old = isNew ? previous?.generation.moduleOf(file) : undefined;
-    begun.push(cell);
-    cell.started = true;
-    try {
-      for (const each of cell.hooks)
-        await this.#options.runHook(generation, async () => {
-          if (old !== undefined) await each.handover?.(old);
-          await each.start?.();
-        });
-    } catch (error) {
-      const at = topOf(error);
-      const place = at?.file === file ? { line: at.line, column: at.column } : {};
-      const message = `its start hook failed: ${error instanceof Error ? error.message : String(error)}`;
-      throw new LoadError(message, { file, text, ...place, cause: error });
-    }
-  }
-
   async #refuse(generation: Generation<A>, begun: readonly Cell[], prepared: Prepared<A> | undefined): Promise<void> {
     generation.force();
-    for (const cell of [...begun].reverse()) await this.#stopHook(generation, cell);
+    for (const cell of [...begun].reverse()) await this.#finish(generation, cell);
     await prepared?.abort().catch((error) => complain(`closing what a refused reload had opened`, error));
     generation.release();
     generation.ended();
   }
 
-  async #stopHook(generation: Generation<A>, cell: Cell): Promise<void> {
-    if (!cell.started) return;
-    cell.started = false;
-    for (const each of cell.hooks) {
-      if (each.stop === undefined) continue;
-      await this.#options
-        .runHook(generation, () => each.stop?.())
-        .catch((error) => complain(`the stop hook of ${this.#shown(cell.source.file)}`, error));
-    }
+  async #finish(generation: Generation<A>, cell: Cell): Promise<void> {
+    await finish(cell, (hook) => this.#options.runHook(generation, hook)).catch((error) =>
+      complain(`the stop hook of ${this.#shown(cell.source.file)}`, error),
+    );
   }
 
   /** Nobody holds it any more. */
   #end(generation: Generation<A>): void {
     const ending = outside(async () => {
-      for (const cell of generation.release()) await this.#stopHook(generation, cell);
+      for (const cell of generation.release()) await this.#finish(generation, cell);
       await this.#options
         .dispose(generation.id, generation.attachment)
         .catch((error) => complain(`closing what generation ${generation.id} had open`, error));
