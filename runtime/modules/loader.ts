@@ -71,6 +71,7 @@ export type ReloadResult =
 interface Plan extends Links {
   readonly roots: readonly string[];
   readonly changed: readonly string[];
+  readonly removed: readonly string[];
 }
 
 interface Serving<A> {
@@ -200,10 +201,12 @@ export class Loader<A> {
   async #pass(trigger: Trigger): Promise<ReloadResult> {
     const startedAt = performance.now();
     const pending = this.#pending;
+    const reshaped = this.#reshaped;
     this.#pending = new Set();
+    this.#reshaped = false;
     const made: Source[] = [];
     try {
-      const plan = await this.#plan(pending, made);
+      const plan = await this.#plan(pending, reshaped, made);
       const done = plan === undefined ? undefined : await this.#swap(plan);
       this.#failure = undefined;
       this.#told = "";
@@ -215,6 +218,7 @@ export class Loader<A> {
       return { ok: true, ...result };
     } catch (error) {
       for (const file of pending) this.#pending.add(file);
+      if (reshaped) this.#reshaped = true;
       return { ok: false, error: this.#failed(error, trigger, pending, performance.now() - startedAt) };
     } finally {
       for (const source of made) source.discard();
@@ -222,7 +226,7 @@ export class Loader<A> {
   }
 
   /** What the next generation would consist of; undefined if it would be the same. */
-  async #plan(pending: ReadonlySet<string>, made: Source[]): Promise<Plan | undefined> {
+  async #plan(pending: ReadonlySet<string>, asked: boolean, made: Source[]): Promise<Plan | undefined> {
     const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
     const fresh = new Map<string, Source>();
     const make = async (file: string, text: string): Promise<Source> => {
@@ -230,7 +234,7 @@ export class Loader<A> {
       made.push(source);
       return source;
     };
-    let reshaped = this.#reshaped || this.#serving === undefined;
+    let reshaped = asked || this.#serving === undefined;
     const looked = await Promise.allSettled(
       [...pending].map(async (file) => {
         const old = cells.get(file)?.source;
@@ -258,11 +262,11 @@ export class Loader<A> {
       },
       resolve: (spec, from) => resolveIn(this.#options, spec, from, isFile),
     });
-    this.#reshaped = false;
     const { changed, dirty } = difference(nodes, cells);
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
     if (same && this.#serving !== undefined) return undefined;
-    return { roots, nodes, changed, dirty };
+    const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
+    return { roots, nodes, changed, removed, dirty };
   }
 
   get #nextId(): number {
@@ -302,7 +306,12 @@ export class Loader<A> {
     this.#serving = { generation, hold };
     this.#roots = plan.roots;
     this.#live.add(generation);
-    prepared.commit();
+    try {
+      prepared.commit();
+    } catch (error) {
+      // It serves already.
+      complain(`what follows the swap to generation ${generation.id}`, error);
+    }
     previous?.hold.release();
     this.#disk.keep(new Set([...cells.keys(), ...this.#pending]));
     this.#watcher?.add(plan.changed);
@@ -393,8 +402,11 @@ export class Loader<A> {
     return failure;
   }
 
-  #counted({ changed, dirty }: Plan): { files: readonly string[]; dependents: number } {
-    return { files: changed.map((file) => this.#shown(file)).sort(), dependents: dirty.size - changed.length };
+  #counted({ changed, removed, dirty }: Plan): { files: readonly string[]; dependents: number } {
+    return {
+      files: [...changed, ...removed].map((file) => this.#shown(file)).sort(),
+      dependents: dirty.size - changed.length,
+    };
   }
 
   #shown(file: string): string {
@@ -404,7 +416,8 @@ export class Loader<A> {
 
   /** Files of the cage's folder itself, and its configuration; what they import comes with them. */
   async #listRoots(): Promise<readonly string[]> {
-    const isModule = (name: string) => name.endsWith(".ts") && !name.endsWith(".d.ts") && !name.endsWith(".test.ts");
+    // Not declarations (x.d.ts, x.d.thrift.ts), nor tests.
+    const isModule = (name: string) => name.endsWith(".ts") && !/\.(d(\.\w+)?|test)\.ts$/.test(name);
     const names = await readdir(this.#folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
       throw new LoadError(`there is no cage ${this.#options.cage}: make the folder, an empty one will do`, {

@@ -186,13 +186,20 @@ describe("what a module may be", () => {
       "cages/shop/mail.ts": `import * as stock from "#shared/mail.ts"; export const who = "own over " + stock.who;`,
     });
     expect(yard.module("a").mail).toBe("own over shared");
-    await yard.remove("cages/shop/mail.ts");
+    expect(await yard.remove("cages/shop/mail.ts")).toMatchObject({
+      ok: true,
+      files: ["cages/shop/a.ts", "cages/shop/mail.ts"],
+    });
     expect(yard.module("a").mail).toBe("shared");
     expect(yard.module("mail")).toBeUndefined();
   });
 
   test("tests and declarations are no modules of the cage", async () => {
-    await started({ "cages/shop/a.test.ts": `throw new Error("x")`, "cages/shop/a.d.ts": `declare const x: number;` });
+    await started({
+      "cages/shop/a.test.ts": `throw new Error("x")`,
+      "cages/shop/a.d.ts": `declare const x: number;`,
+      "cages/shop/a.d.thrift.ts": `declare const x: number;`,
+    });
     expect(yard.loader.current.files).toEqual([]);
   });
 });
