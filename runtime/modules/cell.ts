@@ -8,7 +8,7 @@
  *
  * Semantics are those of ES modules: exports are live, a cycle sees the hoisted functions of a module that is still
  * evaluating, a name that is imported and not exported is an error before the importer's body goes on, `import()`
- * evaluates at its first call. Exports are read through getters, and the namespace is closed when evaluation is over.
+ * evaluates at its first call. Exports are read through getters.
  */
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -22,7 +22,6 @@ export type Namespace = Readonly<Record<string, unknown>>;
 
 /** A namespace that is not ours: a package, a builtin, `#runtime`. Loaded once a process, the same for all cells. */
 export interface Foreign {
-  readonly spec: string;
   /** Of a static import: loaded before any cell evaluates. */
   readonly namespace?: Namespace | undefined;
   load(): Promise<Namespace>;
@@ -36,11 +35,27 @@ interface Check {
   readonly names: readonly string[];
 }
 
+/**
+ * An empty namespace: nothing inherited but its name. V8 inlines the getters of an object in its fast mode, which makes
+ * a call into another module cost what it costs in plain ESM. `Object.create(null)`, closing the object to extension,
+ * and a getter for a name that another object of the same constructor has, all mean dictionary mode, at 6 ns a call:
+ * hence a class for each.
+ */
+function empty(): Record<string, unknown> {
+  class Module {
+    [name: string]: unknown;
+  }
+  Object.setPrototypeOf(Module.prototype, null);
+  Reflect.deleteProperty(Module.prototype, "constructor");
+  Object.defineProperty(Module.prototype, Symbol.toStringTag, { value: "Module" });
+  return new Module();
+}
+
 export class Cell {
   readonly source: Source;
   /** What its specifiers meant when it was linked. */
   readonly resolved: ReadonlyMap<string, Resolved>;
-  readonly exports: Record<string, unknown> = Object.create(null);
+  readonly exports: Record<string, unknown> = empty();
   /** import(computed): packages only, since the graph has no edge for it. */
   readonly #computed: (spec: string) => Promise<Namespace>;
   readonly #links = new Map<string, Target>();
@@ -49,7 +64,9 @@ export class Cell {
   #order: Cell[] | undefined;
   readonly #waiting = new Set<Cell>();
   #checks: Check[] = [];
-  #stars: Cell[] = [];
+  /** Those that `export *` from here, until all names are known: a cycle brings some of them late. */
+  #starredBy: Cell[] = [];
+  #sealed = false;
   #generations = 0;
   /** Its start hook has run, so its stop hook is owed. */
   started = false;
@@ -58,7 +75,6 @@ export class Cell {
     this.source = source;
     this.resolved = resolved;
     this.#computed = computed;
-    Object.defineProperty(this.exports, Symbol.toStringTag, { value: "Module" });
   }
 
   get evaluated(): boolean {
@@ -106,6 +122,7 @@ export class Cell {
       if (this.source.isCode) await this.#body();
       else Object.defineProperty(this.exports, "default", { enumerable: true, value: this.source.value });
       this.#state = "done";
+      for (const cell of this.#starredBy) cell.#copy(this.exports);
       this.#order?.push(this);
     } catch (error) {
       this.#state = "failed";
@@ -157,6 +174,7 @@ export class Cell {
     }
     // Outside the request that asked first: a timer or socket made by the module's body must not pin it.
     await outside(() => load([target], true));
+    await target.#promise;
     return target.exports;
   }
 
@@ -178,33 +196,39 @@ export class Cell {
 
   #exportAll(from: Namespace): void {
     for (const target of this.#links.values())
-      if (target instanceof Cell && target.exports === from && !target.evaluated) this.#stars.push(target);
+      if (target instanceof Cell && target.exports === from && !target.#sealed) target.#starredBy.push(this);
     this.#copy(from);
   }
 
-  #copy(from: Namespace): boolean {
+  #copy(from: Namespace): void {
     let added = false;
     for (const name of Object.keys(from)) {
       if (name === "default" || Object.hasOwn(this.exports, name)) continue;
       Object.defineProperty(this.exports, name, { enumerable: true, configurable: true, get: () => from[name] });
       added = true;
     }
-    return added;
+    if (added) for (const cell of this.#starredBy) cell.#copy(this.exports);
   }
 
-  /** `export *` of a module that was still evaluating; true if that brought names. */
-  settle(): boolean {
-    let added = false;
-    for (const star of this.#stars) if (this.#copy(star.exports)) added = true;
-    return added;
-  }
-
-  /** The checks that a cycle put off. */
-  verify(): void {
+  /** Its cycle is complete: the checks that were put off. */
+  seal(): void {
     for (const { target, spec, names } of this.#checks) this.#refuseMissing(target.exports, spec, names);
+    this.forget();
+  }
+
+  /** Came by a lazy import: nothing would run its start hook before its first use. */
+  refuseHooks(): void {
+    if (this.hooks.length === 0) return;
+    const message = "a module with hooks loads with the cage: import it from a module of the cage's folder";
+    this.#state = "failed";
+    this.#promise = Promise.reject(new LoadError(message, { file: this.source.file }));
+    this.#promise.catch(() => {});
+  }
+
+  forget(): void {
+    this.#sealed = true;
     this.#checks = [];
-    this.#stars = [];
-    Object.preventExtensions(this.exports);
+    this.#starredBy = [];
   }
 
   #refuseMissing(namespace: Namespace, spec: string, names: readonly string[]): void {
@@ -227,14 +251,13 @@ const quoted = (text: string): string => `"${text}"`;
 /** Evaluates cells and all they import; answers with those that are new, dependencies first. */
 export async function load(cells: readonly Cell[], lazily = false): Promise<Cell[]> {
   const order: Cell[] = [];
-  for (const cell of cells) await cell.evaluate(order);
-  while (order.map((cell) => cell.settle()).includes(true));
-  for (const cell of order) {
-    cell.verify();
-    if (lazily && cell.hooks.length > 0)
-      throw new LoadError("a module with hooks loads with the cage: import it from a module of the cage's folder", {
-        file: cell.source.file,
-      });
+  try {
+    for (const cell of cells) await cell.evaluate(order);
+    for (const cell of order) cell.seal();
+  } finally {
+    // Of a refused attempt nothing may stay behind in the cells that it shares with what serves.
+    for (const cell of order) cell.forget();
   }
+  if (lazily) for (const cell of order) cell.refuseHooks();
   return order;
 }

@@ -31,7 +31,7 @@ export interface Compiled {
 }
 
 // Part of the key: a change of compiler or options must not find the old output.
-const edition = "oxc-transform 0.151.0 / 1";
+const edition = "oxc-transform 0.151.0 / 2";
 
 /** Compiled texts in memory, for the watcher's head start and for a save that is taken back. */
 const maxRecent = 64;
@@ -84,7 +84,7 @@ export class Compiler {
       typescript: { onlyRemoveTypeImports: true },
     });
     refuse(stripped.errors, file, text);
-    const run = await moduleRunnerTransform(file, stripped.code, { sourcemap: true });
+    const run = await moduleRunnerTransform(file, mended(stripped.code), { sourcemap: true });
     refuse(run.errors, file, text);
     return {
       code: run.code,
@@ -139,6 +139,20 @@ const langs: Readonly<Record<string, "ts" | "tsx" | "js" | "jsx">> = {
 export const isCode = (file: string): boolean => extname(file) in langs;
 
 export const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
+
+/**
+ * The runner pass of 0.151 forgets `a` of `import a, * as b from "c"`. The first pass prints each import on a line of
+ * its own, so two imports on that line mean the same and keep every other place in the file.
+ */
+function mended(code: string): string {
+  // A first line for the shell is only allowed in the first column of a file; ours begins with the wrapper.
+  return code
+    .replace(/^#!/, "//")
+    .replace(
+      /^import ([\w$]+), \* as ([\w$]+) from ("[^"\n]*"(?: with [^\n]*)?);$/gm,
+      "import $1 from $3; import * as $2 from $3;",
+    );
+}
 
 /** A map without the texts, which are known already. */
 function bare(map: { mappings: string; names: string[]; version: number } | undefined): string {

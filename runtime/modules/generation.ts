@@ -11,6 +11,7 @@
 import { join, relative, sep } from "node:path";
 import { CageError } from "../errors.ts";
 import type { Cell, Namespace } from "./cell.ts";
+import { within } from "./resolve.ts";
 
 export interface Hold {
   release(): void;
@@ -39,10 +40,11 @@ export class Generation<A> implements Candidate {
   readonly id: number;
   readonly at = new Date();
   readonly changed: readonly string[];
-  readonly #folder: string;
   readonly #configFolder: string;
   readonly #cage: string;
   #cells: ReadonlyMap<string, Cell>;
+  /** Asked for once a request, so kept by name. */
+  #named: ReadonlyMap<string, Cell>;
   #attachment: { readonly value: A } | undefined;
   #holds = 0;
   #life: "live" | "ending" | "ended" = "live";
@@ -59,12 +61,17 @@ export class Generation<A> implements Candidate {
   }) {
     this.id = options.id;
     this.#cage = options.cage;
-    this.#folder = options.folder;
     this.#configFolder = options.configFolder;
     this.#cells = options.cells;
     this.changed = options.changed;
     this.#idle = options.idle;
-    for (const cell of this.#cells.values()) cell.hold();
+    const named = new Map<string, Cell>();
+    for (const [file, cell] of options.cells) {
+      cell.hold();
+      if (!within(options.folder, file) || !file.endsWith(".ts")) continue;
+      named.set(relative(options.folder, file).slice(0, -".ts".length).split(sep).join("/"), cell);
+    }
+    this.#named = named;
   }
 
   get attachment(): A {
@@ -85,13 +92,7 @@ export class Generation<A> implements Candidate {
   }
 
   get names(): readonly string[] {
-    const names: string[] = [];
-    for (const [file, cell] of this.#cells) {
-      const path = relative(this.#folder, file);
-      if (path.endsWith(".ts") && !path.startsWith("..") && cell.evaluated)
-        names.push(path.slice(0, -".ts".length).split(sep).join("/"));
-    }
-    return names.sort();
+    return [...this.#named].flatMap(([name, cell]) => (cell.evaluated ? [name] : [])).sort();
   }
 
   get config(): Configuration {
@@ -102,7 +103,8 @@ export class Generation<A> implements Candidate {
   }
 
   module(name: string): Namespace | undefined {
-    return this.moduleOf(join(this.#folder, `${name}.ts`));
+    const cell = this.#named.get(name);
+    return cell?.evaluated ? cell.exports : undefined;
   }
 
   moduleOf(file: string): Namespace | undefined {
@@ -148,6 +150,7 @@ export class Generation<A> implements Candidate {
   ended(): void {
     this.#life = "ended";
     this.#cells = new Map();
+    this.#named = new Map();
     this.#attachment = undefined;
   }
 }

@@ -49,6 +49,7 @@ export class History {
   }
 
   async open(): Promise<void> {
+    await this.#tail;
     const text = await readFile(this.#path, "utf8").catch(() => "");
     const lines = text.split("\n").filter(Boolean);
     this.#lines = lines.length;

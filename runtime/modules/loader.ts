@@ -18,15 +18,16 @@ import { join, relative, resolve } from "node:path";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
-import { Cell, type Foreign, load, type Namespace } from "./cell.ts";
+import { type Cell, load } from "./cell.ts";
 import { Compiler, hashOf, isCode } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { type Candidate, Generation, type Hold } from "./generation.ts";
-import { difference, type Node, survey } from "./graph.ts";
+import { difference, survey } from "./graph.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
-import { Natives } from "./native.ts";
-import { type Resolved, resolveIn, within } from "./resolve.ts";
+import { begin, finish } from "./life.ts";
+import { Linker, type Links } from "./linker.ts";
+import { diskOnce, resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
 import { topOf } from "./stack.ts";
 import { Watcher } from "./watch.ts";
@@ -67,11 +68,10 @@ export type ReloadResult =
     }
   | { readonly ok: false; readonly error: ReloadFailure };
 
-interface Plan {
+interface Plan extends Links {
   readonly roots: readonly string[];
-  readonly nodes: ReadonlyMap<string, Node>;
   readonly changed: readonly string[];
-  readonly dirty: ReadonlySet<string>;
+  readonly removed: readonly string[];
 }
 
 interface Serving<A> {
@@ -85,10 +85,12 @@ export class Loader<A> {
   readonly #configFolder: string;
   readonly #compiler: Compiler;
   readonly #disk = new Disk();
-  readonly #natives: Natives;
+  readonly #linker: Linker;
   readonly #history: History;
   #serving: Serving<A> | undefined;
   #roots: readonly string[] = [];
+  /** Those of the last attempt, which may have failed: the same again would fail again. */
+  #tried: readonly string[] = [];
   #pending = new Set<string>();
   #reshaped = false;
   #next: Promise<ReloadResult> | undefined;
@@ -104,7 +106,7 @@ export class Loader<A> {
     this.#folder = join(options.root, "cages", options.cage);
     this.#configFolder = join(options.root, "config");
     this.#compiler = new Compiler(join(options.stateDir, "compile"));
-    this.#natives = new Natives(options.home);
+    this.#linker = new Linker(options);
     this.#history = new History(join(options.stateDir, options.cage, "generations.jsonl"));
   }
 
@@ -144,7 +146,7 @@ export class Loader<A> {
   }
 
   async watch(): Promise<void> {
-    const { root, home, cage } = this.#options;
+    const { root, home } = this.#options;
     const watcher = new Watcher({
       root,
       folders: [
@@ -156,18 +158,18 @@ export class Loader<A> {
           join(home, "lib"),
         ]),
       ],
-      extra: (path) => !within(join(root, "cages", cage), path) && (this.#serving?.generation.cells.has(path) ?? false),
+      extra: (path) => this.#serving?.generation.cells.has(path) ?? false,
       seen: (path) => this.#ahead(path),
       batch: (files) => this.reload("watch", files),
       settle: async () => {
         const files = await this.#disk.differing(this.#watched());
-        const roots = await this.#listRoots();
-        if (files.length > 0 || roots.join() !== this.#roots.join()) await this.reload("watch", files);
+        const roots = await this.#listRoots().catch(() => []);
+        if (files.length > 0 || roots.join() !== this.#tried.join()) await this.reload("watch", files);
       },
     });
     this.#watcher = watcher;
     await watcher.start();
-    watcher.add(this.current.files);
+    watcher.add(this.#serving?.generation.files ?? []);
   }
 
   /** Ends every generation, held or not: drain first. */
@@ -199,10 +201,12 @@ export class Loader<A> {
   async #pass(trigger: Trigger): Promise<ReloadResult> {
     const startedAt = performance.now();
     const pending = this.#pending;
+    const reshaped = this.#reshaped;
     this.#pending = new Set();
+    this.#reshaped = false;
     const made: Source[] = [];
     try {
-      const plan = await this.#plan(pending, made);
+      const plan = await this.#plan(pending, reshaped, made);
       const done = plan === undefined ? undefined : await this.#swap(plan);
       this.#failure = undefined;
       this.#told = "";
@@ -214,6 +218,7 @@ export class Loader<A> {
       return { ok: true, ...result };
     } catch (error) {
       for (const file of pending) this.#pending.add(file);
+      if (reshaped) this.#reshaped = true;
       return { ok: false, error: this.#failed(error, trigger, pending, performance.now() - startedAt) };
     } finally {
       for (const source of made) source.discard();
@@ -221,7 +226,7 @@ export class Loader<A> {
   }
 
   /** What the next generation would consist of; undefined if it would be the same. */
-  async #plan(pending: ReadonlySet<string>, made: Source[]): Promise<Plan | undefined> {
+  async #plan(pending: ReadonlySet<string>, asked: boolean, made: Source[]): Promise<Plan | undefined> {
     const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
     const fresh = new Map<string, Source>();
     const make = async (file: string, text: string): Promise<Source> => {
@@ -229,7 +234,7 @@ export class Loader<A> {
       made.push(source);
       return source;
     };
-    let reshaped = this.#reshaped || this.#serving === undefined;
+    let reshaped = asked || this.#serving === undefined;
     const looked = await Promise.allSettled(
       [...pending].map(async (file) => {
         const old = cells.get(file)?.source;
@@ -241,8 +246,10 @@ export class Loader<A> {
     const failed = looked.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
     const roots = await this.#listRoots();
+    this.#tried = roots;
     if (roots.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
+    const isFile = diskOnce();
     const nodes = await survey({
       roots,
       cells,
@@ -253,13 +260,13 @@ export class Loader<A> {
         if (text === undefined) throw new LoadError("the file is gone", { file });
         return await make(file, text);
       },
-      resolve: (spec, from) => resolveIn(this.#options, spec, from),
+      resolve: (spec, from) => resolveIn(this.#options, spec, from, isFile),
     });
-    this.#reshaped = false;
     const { changed, dirty } = difference(nodes, cells);
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
     if (same && this.#serving !== undefined) return undefined;
-    return { roots, nodes, changed, dirty };
+    const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
+    return { roots, nodes, changed, removed, dirty };
   }
 
   get #nextId(): number {
@@ -268,7 +275,7 @@ export class Loader<A> {
 
   async #swap(plan: Plan): Promise<Generation<A>> {
     const previous = this.#serving;
-    const cells = await this.#link(plan);
+    const cells = await this.#linker.link(plan, previous?.generation.cells);
     const generation = new Generation<A>({
       id: this.#nextId,
       cage: this.#options.cage,
@@ -285,7 +292,13 @@ export class Loader<A> {
       const order = await this.#evaluate(plan, cells);
       prepared = await this.#options.prepare(generation, previous?.generation);
       generation.attach(prepared.attachment);
-      for (const cell of order) if (cell.hooks.length > 0) await this.#begin(generation, cell, begun, previous);
+      for (const cell of order) {
+        if (cell.hooks.length === 0) continue;
+        begun.push(cell);
+        await begin(cell, previous?.generation.cells.get(cell.source.file), (hook) =>
+          this.#options.runHook(generation, hook),
+        );
+      }
     } catch (error) {
       await this.#refuse(generation, begun, prepared);
       throw error;
@@ -293,57 +306,16 @@ export class Loader<A> {
     this.#serving = { generation, hold };
     this.#roots = plan.roots;
     this.#live.add(generation);
-    prepared.commit();
+    try {
+      prepared.commit();
+    } catch (error) {
+      // It serves already.
+      complain(`what follows the swap to generation ${generation.id}`, error);
+    }
     previous?.hold.release();
     this.#disk.keep(new Set([...cells.keys(), ...this.#pending]));
     this.#watcher?.add(plan.changed);
     return generation;
-  }
-
-  async #link({ nodes, dirty }: Plan): Promise<Map<string, Cell>> {
-    const old = this.#serving?.generation.cells;
-    const cells = new Map<string, Cell>();
-    for (const [file, { source, links }] of nodes) {
-      const cell = dirty.has(file) ? undefined : old?.get(file);
-      cells.set(file, cell ?? new Cell(source, links, (spec) => this.#computed(spec, file)));
-    }
-    await Promise.all(
-      [...dirty].map(async (file) => {
-        const { source, links } = nodes.get(file) as Node;
-        for (const [spec, link] of links) {
-          const target =
-            link.kind === "file" ? cells.get(link.file) : this.#foreign(link, source, source.deps.includes(spec));
-          (cells.get(file) as Cell).link(spec, (await target) as Cell | Foreign);
-        }
-      }),
-    );
-    return cells;
-  }
-
-  /** Static imports of packages are loaded before anything evaluates; a lazy one may fail when it is asked for. */
-  async #foreign(link: Exclude<Resolved, { kind: "file" }>, source: Source, early: boolean): Promise<Foreign> {
-    if (link.kind === "external") {
-      const namespace = this.#options.externals[link.name] as Namespace;
-      return { spec: link.name, namespace, load: async () => namespace };
-    }
-    const { spec } = link;
-    const natives = this.#natives;
-    const { file } = source;
-    if (!early) return { spec, load: () => natives.load(spec, file) };
-    try {
-      const namespace = natives.known(spec, file) ?? (await natives.load(spec, file));
-      return { spec, namespace, load: async () => namespace };
-    } catch (error) {
-      const place = { file, text: source.text, ...source.find(spec), cause: error };
-      throw new LoadError((error as Error).message.split("\n")[0] as string, place);
-    }
-  }
-
-  async #computed(spec: string, file: string): Promise<Namespace> {
-    const link = resolveIn(this.#options, spec, file);
-    if (link.kind === "native") return await this.#natives.load(link.spec, file);
-    if (link.kind === "external") return this.#options.externals[link.name] as Namespace;
-    throw new LoadError(`import() of a file needs its name as a literal, so that it can be pinned: ${spec}`, { file });
   }
 
   async #evaluate({ roots, dirty }: Plan, cells: ReadonlyMap<string, Cell>): Promise<Cell[]> {
@@ -375,48 +347,24 @@ export class Loader<A> {
     return new LoadError(message, { file: at?.file ?? "", text, line: at?.line, column: at?.column, cause: error });
   }
 
-  async #begin(generation: Generation<A>, cell: Cell, begun: Cell[], previous: Serving<A> | undefined): Promise<void> {
-    const { file, text } = cell.source;
-    const old = previous?.generation.moduleOf(file);
-    begun.push(cell);
-    cell.started = true;
-    try {
-      for (const each of cell.hooks)
-        await this.#options.runHook(generation, async () => {
-          if (old !== undefined) await each.handover?.(old);
-          await each.start?.();
-        });
-    } catch (error) {
-      const at = topOf(error);
-      const place = at?.file === file ? { line: at.line, column: at.column } : {};
-      const message = `its start hook failed: ${error instanceof Error ? error.message : String(error)}`;
-      throw new LoadError(message, { file, text, ...place, cause: error });
-    }
-  }
-
   async #refuse(generation: Generation<A>, begun: readonly Cell[], prepared: Prepared<A> | undefined): Promise<void> {
     generation.force();
-    for (const cell of [...begun].reverse()) await this.#stopHook(generation, cell);
+    for (const cell of [...begun].reverse()) await this.#finish(generation, cell);
     await prepared?.abort().catch((error) => complain(`closing what a refused reload had opened`, error));
     generation.release();
     generation.ended();
   }
 
-  async #stopHook(generation: Generation<A>, cell: Cell): Promise<void> {
-    if (!cell.started) return;
-    cell.started = false;
-    for (const each of cell.hooks) {
-      if (each.stop === undefined) continue;
-      await this.#options
-        .runHook(generation, () => each.stop?.())
-        .catch((error) => complain(`the stop hook of ${this.#shown(cell.source.file)}`, error));
-    }
+  async #finish(generation: Generation<A>, cell: Cell): Promise<void> {
+    await finish(cell, (hook) => this.#options.runHook(generation, hook)).catch((error) =>
+      complain(`the stop hook of ${this.#shown(cell.source.file)}`, error),
+    );
   }
 
   /** Nobody holds it any more. */
   #end(generation: Generation<A>): void {
     const ending = outside(async () => {
-      for (const cell of generation.release()) await this.#stopHook(generation, cell);
+      for (const cell of generation.release()) await this.#finish(generation, cell);
       await this.#options
         .dispose(generation.id, generation.attachment)
         .catch((error) => complain(`closing what generation ${generation.id} had open`, error));
@@ -436,7 +384,8 @@ export class Loader<A> {
     // Once for each distinct failure: every save of another file tries the same broken one again.
     if (key === this.#told) return failure;
     this.#told = key;
-    const files = [...pending].map((file) => this.#shown(file)).sort();
+    const blamed = pending.size > 0 || failure.file === "" ? [...pending] : [failure.file];
+    const files = blamed.map((file) => this.#shown(file)).sort();
     const at = new Date().toISOString();
     this.#history.add({
       generation: this.#nextId,
@@ -453,8 +402,11 @@ export class Loader<A> {
     return failure;
   }
 
-  #counted({ changed, dirty }: Plan): { files: readonly string[]; dependents: number } {
-    return { files: changed.map((file) => this.#shown(file)).sort(), dependents: dirty.size - changed.length };
+  #counted({ changed, removed, dirty }: Plan): { files: readonly string[]; dependents: number } {
+    return {
+      files: [...changed, ...removed].map((file) => this.#shown(file)).sort(),
+      dependents: dirty.size - changed.length,
+    };
   }
 
   #shown(file: string): string {
@@ -464,7 +416,8 @@ export class Loader<A> {
 
   /** Files of the cage's folder itself, and its configuration; what they import comes with them. */
   async #listRoots(): Promise<readonly string[]> {
-    const isModule = (name: string) => name.endsWith(".ts") && !name.endsWith(".d.ts") && !name.endsWith(".test.ts");
+    // Not declarations (x.d.ts, x.d.thrift.ts), nor tests.
+    const isModule = (name: string) => name.endsWith(".ts") && !/\.(d(\.\w+)?|test)\.ts$/.test(name);
     const names = await readdir(this.#folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
       throw new LoadError(`there is no cage ${this.#options.cage}: make the folder, an empty one will do`, {

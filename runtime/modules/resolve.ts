@@ -33,38 +33,51 @@ export interface Places {
   readonly externals: Readonly<Record<string, object>>;
 }
 
-const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+export type IsFile = (path: string) => boolean;
+
+/** Asks the disk once for each path; for one look at the graph. */
+export function diskOnce(): IsFile {
+  const known = new Map<string, boolean>();
+  return (path) => {
+    let found = known.get(path);
+    if (found === undefined) {
+      found = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+      known.set(path, found);
+    }
+    return found;
+  };
+}
 
 export const within = (folder: string, path: string): boolean => path.startsWith(folder + sep);
 
-export function resolveIn(places: Places, spec: string, from: string): Resolved {
+export function resolveIn(places: Places, spec: string, from: string, isFile: IsFile): Resolved {
   const { root, home, cage, externals } = places;
   if (Object.hasOwn(externals, spec)) return { kind: "external", name: spec };
   if (spec.startsWith("#shared/")) {
     const name = spec.slice("#shared/".length);
-    return override([join(root, "cages", cage, name), join(root, "cages", ".shared", name)], spec, from);
+    return override([join(root, "cages", cage, name), join(root, "cages", ".shared", name)], spec, from, isFile);
   }
   if (spec.startsWith("#lib/")) {
     const name = spec.slice("#lib/".length);
-    return override([join(root, "lib", name), join(home, "lib", name)], spec, from);
+    return override([join(root, "lib", name), join(home, "lib", name)], spec, from, isFile);
   }
   if (spec.startsWith("#"))
     throw new Unresolved(`${quote(spec)} is no import of a cage; there are #runtime, #lib/NAME.ts and #shared/NAME.ts`);
   if (/^\.{0,2}\//.test(spec) || spec.startsWith("file:")) {
     const file = spec.startsWith("file:") ? fileURLToPath(spec) : resolve(dirname(from), spec);
-    return relativeTo(places, file, spec, from);
+    return relativeTo(places, file, spec, from, isFile);
   }
   return { kind: "native", spec: isBuiltin(spec) && !spec.startsWith("node:") ? `node:${spec}` : spec };
 }
 
-function override(choices: readonly string[], spec: string, from: string): Resolved {
+function override(choices: readonly string[], spec: string, from: string, isFile: IsFile): Resolved {
   const file = choices.find((choice) => choice !== from && isFile(choice));
   if (file === undefined)
     throw new Unresolved(`cannot find ${quote(spec)}: none of ${[...new Set(choices)].join(", ")} exists`);
   return { kind: "file", file };
 }
 
-function relativeTo(places: Places, file: string, spec: string, from: string): Resolved {
+function relativeTo(places: Places, file: string, spec: string, from: string, isFile: IsFile): Resolved {
   const { root, home, cage } = places;
   const cages = join(root, "cages");
   if (within(cages, file)) {

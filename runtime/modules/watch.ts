@@ -15,18 +15,19 @@ import { statSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { type FSWatcher, watch } from "chokidar";
+import { events } from "../health/events.ts";
 import { within } from "./resolve.ts";
 
 export interface WatcherOptions {
   readonly root: string;
   /** Watched with everything below them, now and when they appear. */
   readonly folders: readonly string[];
-  /** Is this file part of what is loaded, though in none of the folders? */
+  /** Is this file part of what is loaded? Then it is watched, though it be in none of the folders. */
   extra(path: string): boolean;
   /** A path was seen: time to get ahead with compiling it. */
   seen(path: string): void;
   batch(files: readonly string[]): Promise<unknown>;
-  /** Looks at everything loaded; made up for by hand what events missed. */
+  /** Looks at everything loaded, for what no event told. */
   settle(): Promise<unknown>;
 }
 
@@ -44,6 +45,7 @@ const staleLockMs = 120_000;
 export class Watcher {
   readonly #options: WatcherOptions;
   #chokidar: FSWatcher | undefined;
+  readonly #added = new Set<string>();
   #pending = new Set<string>();
   #quiet: NodeJS.Timeout | undefined;
   #settle: NodeJS.Timeout | undefined;
@@ -52,6 +54,7 @@ export class Watcher {
   #lock: string | undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  #troubled = false;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
@@ -70,8 +73,7 @@ export class Watcher {
     watcher.on("all", (event, path) => {
       if (event !== "addDir" && event !== "unlinkDir") this.#seen(resolve(path));
     });
-    // A watcher that fails (inotify limit) leaves the sweep.
-    watcher.on("error", () => {});
+    watcher.on("error", (error) => this.#trouble(error));
     await new Promise<void>((ready) => watcher.once("ready", ready));
     this.#sweep = setInterval(() => this.#settleIn(0), sweepMs).unref();
     // What was saved between the first load and now.
@@ -80,7 +82,8 @@ export class Watcher {
 
   /** Watches files outside the folders, which became part of what is loaded. */
   add(files: readonly string[]): void {
-    const outside = files.filter((file) => !this.#inside(file));
+    const outside = files.filter((file) => !this.#inside(file) && !this.#added.has(file));
+    for (const file of outside) this.#added.add(file);
     if (outside.length > 0) this.#chokidar?.add(outside);
   }
 
@@ -91,6 +94,14 @@ export class Watcher {
     clearInterval(this.#sweep);
     await this.#chokidar?.close();
     await this.#running;
+  }
+
+  /** Said once: the inotify limit, for one, fails for every folder. */
+  #trouble(error: unknown): void {
+    if (this.#troubled) return;
+    this.#troubled = true;
+    const message = `watching files failed, a look every ${sweepMs / 1_000} s stands in: ${(error as Error).message}`;
+    events.emit("log", { level: "warn", message, fields: { error } });
   }
 
   /** Folders are entered only on the way to what is wanted; state/, logs/ and node_modules/ never are. */

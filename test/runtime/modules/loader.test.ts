@@ -1,4 +1,7 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, test } from "vitest";
+import { registered } from "../../../runtime/modules/stack.ts";
 import { events, type Files, failed, Yard } from "./yard.ts";
 
 let yard: Yard;
@@ -69,6 +72,16 @@ describe("what a module may be", () => {
     });
     expect(yard.module("c").ab).toBe("ab");
     expect(Object.keys(yard.module("b")).sort()).toEqual(["a", "b"]);
+  });
+
+  test("a cycle of three that re-export each other too, and a name that two of them bring is the first one's", async () => {
+    await started({
+      "cages/shop/a.ts": `export * from "./b.ts"; export const a = "a"; export const mine = "a";`,
+      "cages/shop/b.ts": `export * from "./c.ts"; export const b = "b"; export const mine = "b";`,
+      "cages/shop/c.ts": `export * from "./a.ts"; export const c = "c";`,
+      "cages/shop/d.ts": `import * as c from "./c.ts"; import { b } from "./c.ts"; export const names = () => Object.keys(c).sort().join() + b;`,
+    });
+    expect(yard.module("d").names()).toBe("a,b,c,mineb");
   });
 
   test("top-level await is waited for, also across imports", async () => {
@@ -173,13 +186,20 @@ describe("what a module may be", () => {
       "cages/shop/mail.ts": `import * as stock from "#shared/mail.ts"; export const who = "own over " + stock.who;`,
     });
     expect(yard.module("a").mail).toBe("own over shared");
-    await yard.remove("cages/shop/mail.ts");
+    expect(await yard.remove("cages/shop/mail.ts")).toMatchObject({
+      ok: true,
+      files: ["cages/shop/a.ts", "cages/shop/mail.ts"],
+    });
     expect(yard.module("a").mail).toBe("shared");
     expect(yard.module("mail")).toBeUndefined();
   });
 
   test("tests and declarations are no modules of the cage", async () => {
-    await started({ "cages/shop/a.test.ts": `throw new Error("x")`, "cages/shop/a.d.ts": `declare const x: number;` });
+    await started({
+      "cages/shop/a.test.ts": `throw new Error("x")`,
+      "cages/shop/a.d.ts": `declare const x: number;`,
+      "cages/shop/a.d.thrift.ts": `declare const x: number;`,
+    });
     expect(yard.loader.current.files).toEqual([]);
   });
 });
@@ -328,6 +348,15 @@ describe("what a reload does", () => {
     expect([yard.module("a").a, yard.module("other").o, failures]).toEqual(["b", 2, [`cannot find "./b.ts"`]]);
   });
 
+  test("a file that is still being written is waited for", async () => {
+    await started({ "cages/shop/a.ts": `export const a = 1;` });
+    await yard.write({ "cages/shop/a.ts": "" });
+    const reloading = yard.loader.reload("command", ["cages/shop/a.ts"]);
+    await yard.write({ "cages/shop/a.ts": `export const a = 2;` });
+    expect(await reloading).toMatchObject({ ok: true, generation: 2 });
+    expect(yard.module("a").a).toBe(2);
+  });
+
   test("deleting a module that is still imported is a failed reload, not an outage", async () => {
     await started({
       "cages/shop/a.ts": `import { b } from "./b.ts"; export const a = () => b;`,
@@ -337,6 +366,19 @@ describe("what a reload does", () => {
     expect(yard.module("a").a()).toBe(1);
     await yard.save({ "cages/shop/a.ts": `export const a = () => 2;` });
     expect(yard.loader.current.names).toEqual(["a"]);
+  });
+
+  test("a first generation that does not load is refused with its frame, and may be tried again", async () => {
+    yard = await Yard.make({ "cages/shop/a.ts": `export const a = ;` });
+    await expect(yard.loader.start()).rejects.toMatchObject({ code: "LOAD", frame: expect.stringContaining("^") });
+    expect(() => yard.loader.current).toThrow("has no modules loaded");
+    await yard.write({ "cages/shop/a.ts": `export const a = 1;` });
+    await yard.loader.start();
+    expect(yard.module("a").a).toBe(1);
+    expect(yard.loader.history().map(({ ok, files }) => [ok, files])).toEqual([
+      [false, ["cages/shop/a.ts"]],
+      [true, ["cages/shop/a.ts"]],
+    ]);
   });
 
   test("a module that never finishes loading is refused, and blocks nothing", async () => {
@@ -394,6 +436,42 @@ describe("what a reload does", () => {
   });
 });
 
+describe("what a reload leaves behind", () => {
+  test("a generation that nobody holds is garbage, its stack names are forgotten", async () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    await started({
+      "cages/shop/a.ts": `import { big } from "./big.ts"; export const a = () => big.length;`,
+      "cages/shop/big.ts": `export const big = new Array(100_000).fill(0);`,
+    });
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    const names = registered();
+    for (let n = 1; n <= 20; n++) {
+      registry.register(yard.loader.current, n);
+      registry.register(yard.module("big").big, n);
+      const hold = yard.loader.current.hold();
+      await yard.save({ "cages/shop/big.ts": `export const big = new Array(100_000).fill(${n});` });
+      hold.release();
+    }
+    await expect
+      .poll(() => {
+        gc();
+        return collected;
+      })
+      .toBeGreaterThanOrEqual(38);
+    expect(registered()).toBe(names);
+  });
+
+  test("a refused attempt leaves no names behind", async () => {
+    await started({ "cages/shop/a.ts": `export const a = 1;` });
+    const names = registered();
+    await yard.save({ "cages/shop/a.ts": `export const a = 2;`, "cages/shop/b.ts": `throw new Error("no");` });
+    await yard.save({ "cages/shop/c.ts": `await 0; const x = ;` });
+    expect(registered()).toBe(names);
+  });
+});
+
 describe("hooks", () => {
   const life = (name: string, more = "") => `import { hooks, note } from "#runtime"; ${more}
     export const state = { from: "${name}" };
@@ -437,7 +515,8 @@ describe("hooks", () => {
       "cages/shop/a.ts": `export const get = () => import("./sub/b.ts");`,
       "cages/shop/sub/b.ts": life("b"),
     });
-    await expect(yard.module("a").get()).rejects.toThrow("a module with hooks loads with the cage");
+    for (let time = 1; time <= 2; time++)
+      await expect(yard.module("a").get()).rejects.toThrow("a module with hooks loads with the cage");
   });
 });
 

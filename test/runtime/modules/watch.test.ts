@@ -116,6 +116,42 @@ describe("the watcher", () => {
     await until(() => yard.module("b").b() === 7);
   });
 
+  test("a contract of another cage that the configuration names is watched, over rename-saves", async () => {
+    await yard.write({
+      "cages/billing/billing.thrift": "one",
+      "cages/billing/api.ts": "throw new Error('not ours');",
+      "config/shop.ts": `import idl from "../cages/billing/billing.thrift"; export const config = { idl };`,
+    });
+    const idl = () => (yard.loader.current.config.own?.["config"] as { idl: string } | undefined)?.idl;
+    await until(() => idl() === "one");
+    for (const next of ["two", "three", "four"]) {
+      await yard.renameInto("cages/billing/billing.thrift", next);
+      await until(() => idl() === next);
+    }
+  });
+
+  test("a cage whose first load failed comes up when it is mended", async () => {
+    const loader = yard.another();
+    await yard.write({ "cages/shop/a.ts": `export const a = ;` });
+    await expect(loader.start()).rejects.toMatchObject({ code: "LOAD" });
+    await loader.watch();
+    const up = new Promise<void>((resolve) => {
+      const stop = events.on("reload.done", () => {
+        try {
+          void loader.current;
+        } catch {
+          return;
+        }
+        stop();
+        resolve();
+      });
+    });
+    await yard.write({ "cages/shop/a.ts": `export const a = 11;` });
+    await up;
+    expect(loader.current.module("a")?.["a"]).toBe(11);
+    await loader.stop();
+  });
+
   test("a broken save keeps the old code serving, and its repair brings the new", async () => {
     const failed = new Promise<string>((resolve) => {
       const stop = events.on("reload.failed", ({ frame }) => {

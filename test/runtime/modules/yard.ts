@@ -85,8 +85,12 @@ export class Yard {
     return await this.loader.reload("command", Object.keys(files));
   }
 
-  async remove(name: string): Promise<ReloadResult> {
+  async unlink(name: string): Promise<void> {
     await rm(this.path(name));
+  }
+
+  async remove(name: string): Promise<ReloadResult> {
+    await this.unlink(name);
     return await this.loader.reload("command", [name]);
   }
 
