@@ -47,7 +47,10 @@ const statusOf: Readonly<Record<string, number>> = {
 /** What went wrong, as a page. The runtime answers a code and a sentence when this fails too. */
 export async function failed(error: unknown, ask: Ask): Promise<Reply> {
   const refused = refusal(error);
-  const { code, status, message } = refused ? { ...refused, status: statusOf[refused.code] ?? 422 } : told(error);
+  // What Impact will not take from an address (an id that is none) is nowhere; from a form it is a mistake to mend.
+  const { code, status, message } = refused
+    ? { ...refused, status: statusOf[refused.code] ?? (ask.method === "GET" ? 404 : 422) }
+    : told(error);
   // The way in is where one who is nobody wanted to go.
   if (code === "UNAUTHORIZED" && ask.method === "GET" && !byScript(ask))
     return reply({ status: 303, headers: { location: paths.signIn } });

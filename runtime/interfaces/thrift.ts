@@ -14,7 +14,7 @@
  * What a handler throws: lib/thrift/server.ts has the table. Nothing that is the operator's to know goes out.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { z } from "zod";
+import { z } from "../../lib/schema.ts";
 import { limits } from "../../lib/thrift/limits.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
 import { type Schema, schemaOf } from "../../lib/thrift/schema.ts";

@@ -13,7 +13,7 @@
  * message its own, `details` all its fields. Nothing is retried here.
  */
 import { connect, type Socket } from "node:net";
-import { z } from "zod";
+import { z } from "../../lib/schema.ts";
 import { ClientSession, DeclaredError } from "../../lib/thrift/client.ts";
 import { ThriftError } from "../../lib/thrift/errors.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";

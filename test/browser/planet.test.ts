@@ -106,9 +106,9 @@ describe("Planet, in two browsers", () => {
   it("shows the other browser a changed rating within 300 ms, and to each their own vote", async () => {
     const took: number[] = [];
     for (const [press, shown] of [
-      ["1", "1"],
-      ["0", "0"],
-      ["1", "1"],
+      ["1", "1 point"],
+      ["0", "No points"],
+      ["1", "1 point"],
     ] as const) {
       const seen = watchFor(ann, ".posts > li:nth-child(2) .score", shown);
       await bob.waitForSelector(`.posts > li:nth-child(2) .vote button[value="${press}"]`);
