@@ -1,5 +1,5 @@
 /** The web front of Planet: its addresses. Pages are in screens.ts, what people do in acts.ts. */
-import { type Ask, type Reply, type Routes, reply, told } from "#runtime";
+import { type Ask, CageError, type Reply, type Route, type Routes, reply, told } from "#runtime";
 import * as acts from "./acts.ts";
 import { asset, favicon } from "./assets.ts";
 import { refusal } from "./back.ts";
@@ -9,7 +9,7 @@ import { byScript, show } from "./screen.ts";
 import * as screens from "./screens.ts";
 import { nobody, who } from "./who.ts";
 
-export const routes: Routes = {
+const plain: Record<string, (ask: Ask) => unknown> = {
   "GET /": screens.front.page,
   "GET /t/:id": screens.thread.page,
   "GET /u/:name": screens.profile.page,
@@ -34,7 +34,28 @@ export const routes: Routes = {
 
   "GET /-/a/:file": asset,
   "GET /-/icon.svg": favicon,
-} as Routes;
+
+  "GET /*": (ask) => {
+    throw new CageError("NOT_FOUND", `nothing is at ${ask.path}`);
+  },
+};
+
+/**
+ * What a person did wrong is answered within the request, where the page can still know who they are. A fault of ours goes
+ * on to the runtime, which counts it, logs it, and has `failed` make its page.
+ */
+const answered =
+  (route: (ask: Ask) => unknown): Route =>
+  async (ask) => {
+    try {
+      return await route(ask);
+    } catch (error) {
+      if (refusal(error) === undefined && told(error).status >= 500) throw error;
+      return await failed(error, ask);
+    }
+  };
+
+export const routes: Routes = Object.fromEntries(Object.entries(plain).map(([key, route]) => [key, answered(route)]));
 
 const statusOf: Readonly<Record<string, number>> = {
   NOT_FOUND: 404,
@@ -55,7 +76,8 @@ export async function failed(error: unknown, ask: Ask): Promise<Reply> {
   if (code === "UNAUTHORIZED" && ask.method === "GET" && !byScript(ask))
     return reply({ status: 303, headers: { location: paths.signIn } });
   const asking = await who(ask).catch(() => nobody(ask));
-  const own = refused !== undefined && status !== 404;
+  // Of what a person can do something about, the sentence is shown; of faults, and of what is not there, the page's own.
+  const own = status < 500 && status !== 404;
   return show({
     ask,
     who: asking,

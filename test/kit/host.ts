@@ -18,6 +18,7 @@ export function createHost(
     waiting?: number;
     services?: Services;
     resources?: Record<string, unknown>;
+    config?: unknown;
   } = {},
 ): TestHost {
   let generation = 1;
@@ -30,7 +31,7 @@ export function createHost(
       id: generation,
       module: () => held,
       resource: (name) => options.resources?.[name],
-      config: {},
+      config: options.config ?? {},
       again: lease,
       release: () => {},
     };

@@ -56,21 +56,28 @@ export function createPage(options: PageOptions): Page {
 
   function flush(): void {
     scheduled = false;
-    for (let round = 0; round < maxRounds && waiting.length > 0; round++) {
-      const frames = waiting;
-      waiting = [];
-      const last = new Map<string, number>();
-      frames.forEach((frame, at) => {
-        if ("s" in frame && !("l" in frame)) last.set(frame.s, at);
-      });
-      frames.forEach((frame, at) => {
-        if ("s" in frame && !("l" in frame) && last.get(frame.s) !== at) return;
-        try {
-          one(frame);
-        } catch (error) {
-          failed(error);
-        }
-      });
+    const frames = waiting;
+    waiting = [];
+    const last = new Map<string, number>();
+    frames.forEach((frame, at) => {
+      if ("s" in frame && !("l" in frame)) last.set(frame.s, at);
+    });
+    frames.forEach((frame, at) => {
+      if ("s" in frame && !("l" in frame) && last.get(frame.s) !== at) return;
+      // What a reducer asks for is shown before the next event, which may build on it.
+      for (let next: Frame[] = [frame], round = 0; next.length > 0 && round < maxRounds; round++) {
+        for (const each of next) attempt(each);
+        next = waiting;
+        waiting = [];
+      }
+    });
+  }
+
+  function attempt(frame: Frame): void {
+    try {
+      one(frame);
+    } catch (error) {
+      failed(error);
     }
   }
 

@@ -166,7 +166,7 @@ function sameAttributes(source: Source, own: Element, live: Element, indexes: re
     if (own.hasAttribute(name) || name === "open" || name === "s" || name === "k" || name.startsWith("s-")) continue;
     if (holes.some((spot) => "name" in spot && spot.name.toLowerCase() === name.toLowerCase())) continue;
     // Password managers and the like write on the fields that they watch; such a field is worth keeping.
-    if (/^(input|textarea|select|form)$/.test(live.localName) && /^(data-|style$)/.test(name)) continue;
+    if (/^(input|textarea|select|form)$/.test(live.localName) && /^(data-|aria-busy$|style$)/.test(name)) continue;
     return false;
   }
   return true;
