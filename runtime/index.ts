@@ -17,7 +17,7 @@ export { keep } from "./cage/keep.ts";
 export { operator } from "./cage/operator.ts";
 export { type Secret, secret } from "./cage/secret.ts";
 export { CageError, coded, Expired, Terminal, told } from "./errors.ts";
-export { log } from "./health/log.ts";
+export { type Log, log } from "./health/log.ts";
 export type { CometSession } from "./interfaces/comet/conversation.ts";
 export { type Ask, type Reply, type Route, type Routes, reply } from "./interfaces/http.ts";
 export { hooks } from "./modules/hooks.ts";
