@@ -9,6 +9,7 @@ export const protocols: Protocols = {
     outbox: async () => (await import("../interfaces/outbox.ts")).outbox as never,
   },
   resources: {
+    http: async () => (await import("../resources/http.ts")).http as never,
     partitions: async () => (await import("../resources/partitions.ts")).partitions as never,
     thrift: async () => (await import("../resources/thrift.ts")).thrift as never,
     sqlite: async () => (await import("../resources/sqlite.ts")).sqlite as never,

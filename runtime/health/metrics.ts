@@ -23,7 +23,7 @@ export interface ErrorSeen {
   readonly interface: string;
   readonly label: string;
   readonly request: string;
-  /** "orders.ts@7": whose code threw, and which generation of it. */
+  /** "orders.ts@7": whose code threw, and which generation of it (when a request threw it). */
   readonly where: string;
 }
 
@@ -46,6 +46,8 @@ export interface Snapshot {
   readonly loop: { readonly p50: number; readonly p99: number; readonly max: number };
   /** All requests together. */
   readonly total: SeriesJson;
+  /** Requests in each of the last 60 seconds, oldest first. */
+  readonly perSecond: readonly number[];
   readonly waited: Latency;
   readonly interfaces: readonly ({ readonly interface: string } & SeriesJson)[];
   readonly requests: readonly ({ readonly interface: string; readonly label: string } & SeriesJson)[];
@@ -135,6 +137,9 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
       labelled(done.interface, done.label.slice(0, 200)).record(at, done.durationMs, ending);
       if (ending === "failure") keep(seen(done, wall()));
     }),
+    events.on("problem", ({ what, error }) =>
+      keep(seen({ interface: "process", label: what, generation: 0, error, id: "" }, wall())),
+    ),
     events.on("call.done", (done) => {
       named(calls, done.cage).record(now(), done.durationMs, endingOf(done.error));
     }),
@@ -188,6 +193,7 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         memory: { rssBytes: memory.rss, heapBytes: memory.heapUsed },
         loop: delay,
         total: total.json(at),
+        perSecond: total.perSecond(at),
         waited: latency(waited),
         interfaces: [...interfaces].map(([name, series]) => ({ interface: name, ...series.json(at) })),
         requests: [...requests.values()].map((row) => ({
@@ -233,6 +239,6 @@ function seen(
     interface: done.interface,
     label: done.label.slice(0, 200),
     request: done.id,
-    where: `${module ?? done.interface}@${done.generation}`,
+    where: `${module ?? done.interface}${done.generation > 0 ? `@${done.generation}` : ""}`,
   };
 }

@@ -27,6 +27,10 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
   };
 
   const off = [
+    events.on("problem", ({ what, error }) => {
+      const { code, message } = coded(error);
+      if (admitted(`problem ${code} ${what}`) !== undefined) log.error(`${what}: ${message}`, { code, error });
+    }),
     events.on("request.done", (done) => {
       if (done.error === undefined || done.error === null) return;
       const error = coded(done.error);
@@ -42,8 +46,8 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         error: error.cause ?? error,
       });
     }),
-    events.on("reload.done", ({ generation, files, durationMs, trigger }) =>
-      log.info(`generation ${generation} serves`, { files, durationMs: Math.round(durationMs), trigger }),
+    events.on("reload.done", ({ generation, files, dependents, durationMs, trigger }) =>
+      log.info(`generation ${generation} serves`, { files, dependents, durationMs: Math.round(durationMs), trigger }),
     ),
     events.on("reload.failed", ({ message, frame, file }) =>
       log.error(`not reloaded, the old generation serves: ${message}`, { file, frame }),

@@ -78,6 +78,16 @@ export class Series {
     };
   }
 
+  /** How many in each of the last 60 whole seconds, oldest first: for a small drawing. */
+  perSecond(now: number): number[] {
+    const last = Math.floor(now / 1_000) - 1;
+    return Array.from({ length: 60 }, (_, at) => {
+      const second = last - 59 + at;
+      const slot = ((second % seconds) + seconds) % seconds;
+      return this.#second[slot] === second ? this.#ring[slot]! : 0;
+    });
+  }
+
   /** Adds this one's recent durations to a sum over several. */
   addRecentTo(sum: Histogram): void {
     sum.add(this.#current);

@@ -142,7 +142,10 @@ async function take(incoming: IncomingMessage, outgoing: ServerResponse, options
   try {
     await host.serve({ label: `${method} ${path}`, ...(trace ? { trace } : {}) }, async (handler, request) => {
       module = handler;
-      const { route, params } = match(handler, method, path);
+      // Whatever strangers ask for must not become a label each.
+      request.label = `${method} (no route)`;
+      const { route, params, label } = match(handler, method, path);
+      request.label = label;
       if (typeof route !== "function") return send(outgoing, route);
       const body = await read(incoming, options.maxBodyBytes);
       ask = new Asked(incoming, method, path, raw, params, body);
@@ -196,6 +199,12 @@ class Asked implements Ask {
   }
 }
 
+interface Stored {
+  readonly route: Route;
+  /** The route as written: what its requests are called in metrics and logs. */
+  readonly label: string;
+}
+
 function routerOf(routes: Routes): Router {
   let router = routers.get(routes);
   if (router !== undefined) return router;
@@ -212,8 +221,9 @@ function routerOf(routes: Routes): Router {
         "LOAD",
         `route '${key}': write it as "GET /path/:name" with a function; methods are ${methods.join(", ")}`,
       );
-    router.on(method as "GET", path, () => {}, route);
-    if (method === "GET" && routes[`HEAD ${path}`] === undefined) router.on("HEAD", path, () => {}, route);
+    const stored: Stored = { route, label: key };
+    router.on(method as "GET", path, () => {}, stored);
+    if (method === "GET" && routes[`HEAD ${path}`] === undefined) router.on("HEAD", path, () => {}, stored);
   }
   routers.set(routes, router);
   return router;
@@ -223,17 +233,20 @@ function match(
   module: Handler,
   method: string,
   path: string,
-): { route: Route | Reply; params: Record<string, string> } {
+): { route: Route | Reply; params: Record<string, string>; label: string } {
   const routes = module["routes"] as Routes | undefined;
   if (routes === undefined)
     throw new CageError("NOT_FOUND", "this interface has no routes; export const routes from its module");
   const router = routerOf(routes);
   const found = router.find(method as "GET", path);
-  if (found !== null) return { route: found.store as Route, params: found.params as Record<string, string> };
+  if (found !== null) {
+    const { route, label } = found.store as Stored;
+    return { route, params: found.params as Record<string, string>, label };
+  }
   const allowed = [...methods, "HEAD" as const].filter((other) => router.find(other, path) !== null);
   if (allowed.length === 0) throw new CageError("NOT_FOUND", `nothing is at ${path}`);
   const allow = [...allowed, "OPTIONS"].join(", ");
-  if (method === "OPTIONS") return { route: reply({ status: 204, headers: { allow } }), params: {} };
+  if (method === "OPTIONS") return { route: reply({ status: 204, headers: { allow } }), params: {}, label: "OPTIONS" };
   throw new CageError("METHOD_NOT_ALLOWED", `${path} does not answer ${method}; it answers ${allow}`, {
     details: { allow },
   });

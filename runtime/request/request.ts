@@ -96,7 +96,8 @@ export class Request {
   readonly id: string;
   readonly trace: Trace;
   readonly interface: string;
-  readonly label: string;
+  /** An interface that learns more says it better: "GET /t/7" becomes "GET /t/:id", of which there are few. */
+  label: string;
   readonly services: Services;
   readonly startedAt = now();
   /** Absolute, on this process's monotonic clock (ms). */

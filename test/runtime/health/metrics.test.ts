@@ -42,6 +42,7 @@ describe("metrics", () => {
     }
     at += 1_000;
     expect(metrics.snapshot().total).toMatchObject({ rate10: 20, rate60: 10 });
+    expect(metrics.snapshot().perSecond).toEqual([...Array(50).fill(8), ...Array(10).fill(20)]);
     at += 30_000;
     expect(metrics.snapshot().total).toMatchObject({ rate10: 0 });
   });

@@ -1,0 +1,2 @@
+/** What other cages may ask the monitor. */
+export * as watch from "./watch.ts";
