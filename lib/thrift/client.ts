@@ -2,11 +2,11 @@
  * The client's end of one connection: many calls under way at once, each answered under its seqid.
  *
  *     const session = new ClientSession(socket);
- *     const page = await session.call(plan, [token, id], { multiplexed: true, signal });
+ *     const page = await session.call(plan, [token, id], { multiplexed: true });
  *
  * How a call ends: with its result; with a DeclaredError; with what a TApplicationException says; when the connection
  * is lost with UNKNOWN_OUTCOME if its bytes were handed to the connection (it may have been done), UNAVAILABLE if not;
- * with the signal's reason. An answer to a call that was given up is dropped. Nothing is retried here.
+ * with the reason it was stopped for. An answer to a call that was given up is dropped. Nothing is retried here.
  */
 import type { Duplex } from "node:stream";
 import { binary } from "./binary.ts";
@@ -34,7 +34,8 @@ export class DeclaredError extends Error {
 export interface CallOptions {
   /** Prefixes the service's name, for servers of several services. */
   readonly multiplexed?: boolean;
-  readonly signal?: AbortSignal;
+  /** Registers what is to be called, with the reason, when the caller gives up; returns how to forget it. */
+  readonly onStop?: (listener: (why: unknown) => void) => () => void;
 }
 
 interface Outstanding {
@@ -89,10 +90,9 @@ export class ClientSession {
   async call(
     plan: Plan,
     args: readonly unknown[],
-    { multiplexed = false, signal }: CallOptions = {},
+    { multiplexed = false, onStop }: CallOptions = {},
   ): Promise<unknown> {
     const { method, label } = plan;
-    if (signal?.aborted) throw signal.reason;
     if (!this.open) throw new ThriftError("UNAVAILABLE", `${label}: the connection is closed`, { cause: this.#lost });
     if (this.#table.size >= this.#limits.pipelined)
       throw new ThriftError("OVERLOADED", `${label}: ${this.#table.size} calls wait on this connection already`);
@@ -113,7 +113,7 @@ export class ClientSession {
       );
 
     return await new Promise((resolve, reject) => {
-      const give = () => this.#giveUp(one, signal?.reason);
+      let forget = () => {};
       const one: Outstanding = {
         plan,
         seqid,
@@ -121,14 +121,15 @@ export class ClientSession {
         sent: false,
         abandoned: false,
         settle: (outcome) => {
-          signal?.removeEventListener("abort", give);
+          forget();
           if ("error" in outcome) reject(outcome.error);
           else resolve(outcome.result);
         },
       };
-      signal?.addEventListener("abort", give, { once: true });
       this.#table.set(seqid, one);
       this.#queue.push(one);
+      // May call back at once: then the call is gone before it was sent.
+      if (onStop !== undefined) forget = onStop((why) => this.#giveUp(one, why));
       this.#flush();
     });
   }

@@ -19,7 +19,7 @@ import { ThriftError } from "../../lib/thrift/errors.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
 import { schemaOf } from "../../lib/thrift/schema.ts";
 import type { Idl } from "../../lib/thrift/typed.ts";
-import { CageError } from "../errors.ts";
+import { CageError, Expired } from "../errors.ts";
 import { current, now, outside, type Request, within } from "../request/request.ts";
 import type { Resource, ResourceHost, ResourceProtocol } from "./resource.ts";
 
@@ -158,18 +158,18 @@ class ThriftResource implements Resource<ThriftClients> {
 
   async #call(plan: Plan, args: readonly unknown[]): Promise<unknown> {
     const request = current();
-    if (request.stopped) throw request.stopped;
     const line = this.#quietest();
     const ready = line.session();
     const session = ready instanceof ClientSession ? ready : await within(request, plan.label, ready);
-    if (request.stopped) throw request.stopped;
     const sentAt = now();
     try {
-      const { signal } = request;
-      return await within(request, plan.label, session.call(plan, args, { multiplexed: this.#multiplexed, signal }));
+      return await session.call(plan, args, {
+        multiplexed: this.#multiplexed,
+        onStop: (listener) => request.onStop(listener),
+      });
     } catch (error) {
       if (request.expired) line.suspect(session, sentAt);
-      throw mapped(error, request);
+      throw mapped(error, plan, request);
     }
   }
 
@@ -180,7 +180,7 @@ class ThriftResource implements Resource<ThriftClients> {
   }
 }
 
-function mapped(error: unknown, request: Request): unknown {
+function mapped(error: unknown, plan: Plan, request: Request): unknown {
   if (error instanceof DeclaredError) {
     const declared = new CageError(error.code, error.message, { details: error.details, cause: error });
     declared.name = error.name;
@@ -191,7 +191,8 @@ function mapped(error: unknown, request: Request): unknown {
     const code = error.code === "BAD_VALUE" ? "INTERNAL" : error.code;
     return new CageError(code, error.message, { cause: error });
   }
-  return request.stopped ?? error;
+  if (error !== request.stopped || request.stopped?.code !== "EXPIRED") return error;
+  return new Expired(`${plan.label}: the deadline of ${request.label} passed`, { cause: error });
 }
 
 export const thrift: ResourceProtocol<ThriftOptions, ThriftClients> = {

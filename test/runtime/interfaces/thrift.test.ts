@@ -9,8 +9,10 @@ import type { ThriftClient } from "../../../lib/thrift/typed.ts";
 import { CageError } from "../../../runtime/errors.ts";
 import type { Handler, Interface } from "../../../runtime/interfaces/interface.ts";
 import { thrift } from "../../../runtime/interfaces/thrift.ts";
+import { current } from "../../../runtime/request/request.ts";
 import { thrift as resource } from "../../../runtime/resources/thrift.ts";
-import { asRequest, type TestHost, testHost } from "./host.ts";
+import { createHost } from "../../kit/host.ts";
+import { asRequest } from "../../kit/request.ts";
 
 const idl = readFileSync(new URL("../../../cages/impact/planet.thrift", import.meta.url), "utf8");
 const person = { id: "p1", name: "Ada" };
@@ -18,6 +20,7 @@ const rating = { item: "post:1", up: 2, down: 0 };
 const post = { id: "1", thread: "t", author: person, body: "hi", at: 1_700_000_000_000, rating, comments: [] };
 const page = { thread: { id: "t", title: "T", author: person, at: 1, posts: 1, lastAt: 2 }, posts: [post] };
 
+const nobody = () => {};
 const nothing = async () => {};
 const accounts = {
   signUp: nothing,
@@ -43,11 +46,11 @@ afterEach(async () => {
 });
 
 async function serve(services: Record<string, Handler>, more: Record<string, unknown> = {}) {
-  const host = testHost({ idl, services });
-  const door = thrift.create(thrift.options.parse({ port: 0, ...more }), host);
+  const made = createHost({ idl, services });
+  const door = thrift.create(thrift.options.parse({ port: 0, ...more }), made.host);
   await door.start();
   open.push(() => door.stop());
-  return { host, door, port: Number(new URL(door.url as string).port) };
+  return { ...made, door, port: Number(new URL(door.url as string).port) };
 }
 
 async function client(port: number, text = idl) {
@@ -60,11 +63,11 @@ async function client(port: number, text = idl) {
 describe("a call", () => {
   test("reaches the handler with positional arguments as a request of its own, and brings back the answer", async () => {
     const seen: unknown[][] = [];
-    const { port, host } = await serve({
+    const { port } = await serve({
       Forum: {
         ...forum,
         thread: (...args: unknown[]) => {
-          seen.push(args);
+          seen.push([current().label, ...args]);
           return page;
         },
       },
@@ -73,10 +76,9 @@ describe("a call", () => {
     expect(await asRequest(() => Forum.thread("s", "t"))).toEqual(page);
     expect(await asRequest(() => Forum.thread("s", "t", "a"))).toEqual(page);
     expect(seen).toEqual([
-      ["s", "t", undefined],
-      ["s", "t", "a"],
+      ["Forum.thread", "s", "t", undefined],
+      ["Forum.thread", "s", "t", "a"],
     ]);
-    expect(host.served[0]?.label).toBe("Forum.thread");
   });
 
   test("that is refused by an application's own code arrives as the declared exception with its code", async () => {
@@ -127,7 +129,7 @@ describe("a call", () => {
   });
 
   test("waits no longer than its request, and a late answer harms nobody", async () => {
-    let finish: (value: unknown) => void = () => {};
+    let finish: (value: unknown) => void = nobody;
     const { port } = await serve({
       Forum: { ...forum, thread: () => new Promise((resolve) => (finish = resolve)), rate: () => rating },
     });
@@ -138,7 +140,7 @@ describe("a call", () => {
   });
 
   test("is overtaken by a quicker one on the same connection", async () => {
-    let finish: (value: unknown) => void = () => {};
+    let finish: (value: unknown) => void = nobody;
     const { port } = await serve({
       Forum: { ...forum, thread: () => new Promise((resolve) => (finish = resolve)), rate: () => rating },
     });
@@ -152,15 +154,15 @@ describe("a call", () => {
 
 describe("a generation", () => {
   test("with another IDL answers the next call; the call that runs ends as it began", async () => {
-    let finish: (value: unknown) => void = () => {};
-    const { port, host } = await serve({
+    let finish: (value: unknown) => void = nobody;
+    const { port, swap } = await serve({
       Forum: { ...forum, thread: () => new Promise((resolve) => (finish = resolve)) },
     });
     const before = await client(port);
     const running = asRequest(() => before.Forum.thread("s", "t"));
-    await expect.poll(() => host.served.length).toBe(1);
+    await expect.poll(() => finish).not.toBe(nobody);
     const small = "service Forum { i32 count(1: string what) }\nservice Other { void ping() }";
-    host.swap({ idl: small, services: { Forum: { count: (what: string) => what.length }, Other: { ping() {} } } });
+    swap({ idl: small, services: { Forum: { count: (what: string) => what.length }, Other: { ping() {} } } });
     finish(page);
     expect(await running).toEqual(page);
     const after = (await client(port, small)) as unknown as { Forum: { count(what: string): Promise<number> } };
@@ -226,14 +228,14 @@ describe("bytes that are no call", () => {
 
 describe("draining", () => {
   test("finishes the calls that run, closes idle connections and takes no new ones", async () => {
-    let finish: (value: unknown) => void = () => {};
-    const { port, door, host } = await serve({
+    let finish: (value: unknown) => void = nobody;
+    const { port, door } = await serve({
       Forum: { ...forum, thread: () => new Promise((resolve) => (finish = resolve)) },
     });
     const { Forum } = await client(port);
     const idle = await dial(port);
     const running = asRequest(() => Forum.thread("s", "t"));
-    await expect.poll(() => (host as TestHost).served.length).toBe(1);
+    await expect.poll(() => finish).not.toBe(nobody);
     const drained = (door as Interface).drain();
     idle.resume();
     await once(idle, "end");
