@@ -99,11 +99,17 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
     return { response, alive, done: () => clearTimeout(timer) };
   }
 
-  /** Waits with jitter, or a thousand clients would come back in step. */
+  /** Waits with jitter, or a thousand clients would come back in step; less when the browser says it is online again. */
   const pause = (failures: number) =>
-    new Promise<void>((resolve) =>
-      setTimeout(resolve, Math.min(50 * 2 ** failures, longestWaitMs) * (0.5 + Math.random() / 2)),
-    );
+    new Promise<void>((resolve) => {
+      const go = () => {
+        clearTimeout(timer);
+        globalThis.removeEventListener?.("online", go);
+        resolve();
+      };
+      const timer = setTimeout(go, Math.min(50 * 2 ** failures, longestWaitMs) * (0.5 + Math.random() / 2));
+      globalThis.addEventListener?.("online", go);
+    });
 
   async function handshake() {
     const until = Date.now() + handshakeMs;
@@ -114,6 +120,7 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
         done();
         if (response.ok) {
           key = (JSON.parse(body.slice(1, -1)) as { session: string }).session;
+          if (transport === "longpoll") become("on");
           void listen();
           return flush();
         }
@@ -131,7 +138,9 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
       try {
         listening = new AbortController();
         const limitMs = streaming ? showsMs : pollS * 1000 + slackMs;
-        const path = `comet?s=${key}&a=${arrived}&${variables[transport]}`;
+        // A poll that may stay open for long says nothing about the way; after a failure the first is answered at once.
+        const quick = !streaming && state !== "on" ? "&du=0" : "";
+        const path = `comet?s=${key}&a=${arrived}&${variables[transport]}${quick}`;
         const { response, alive, done } = await request(path, "", limitMs, listening);
         try {
           if (response.status === 404) return finish("expired");

@@ -11,6 +11,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { CspHttp, type Headers, type Reply } from "../../../lib/csp/http.ts";
 import { limits } from "../../../lib/csp/limits.ts";
 import { judge } from "../../../lib/csp/origins.ts";
@@ -42,6 +43,8 @@ class Comet implements Interface {
   readonly #server: Server;
   readonly #sessions: Sessions;
   readonly #csp: CspHttp;
+  /** Open connections, and how many answers each still awaits. */
+  readonly #owed = new Map<Socket, number>();
   readonly #conversations = new Map<Session, Conversation>();
   /** The origin of the handshake being answered: `accept` is called in the middle of it. */
   #origin: string | undefined;
@@ -70,8 +73,17 @@ class Comet implements Interface {
         keepAliveTimeout: 65_000,
         maxHeaderSize: 8 * 1024,
       },
-      (request, response) => void this.#take(request, response),
+      (request, response) => {
+        const { socket } = request;
+        this.#owed.set(socket, (this.#owed.get(socket) ?? 0) + 1);
+        response.once("close", () => this.#paid(socket));
+        void this.#take(request, response);
+      },
     );
+    this.#server.on("connection", (socket) => {
+      this.#owed.set(socket, 0);
+      socket.once("close", () => this.#owed.delete(socket));
+    });
     // One poll, one send and a spare for each session: past that it is not clients of ours that connect.
     this.#server.maxConnections = options.maxSessions * 3;
     this.#server.setTimeout(idleSocketMs);
@@ -99,6 +111,7 @@ class Comet implements Interface {
     this.#draining = true;
     this.#csp.drain();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const [socket, answers] of this.#owed) if (answers === 0) socket.end();
     await Promise.all([closed, ...[...this.#conversations.values()].map((conversation) => conversation.settled())]);
   }
 
@@ -110,6 +123,14 @@ class Comet implements Interface {
     await Promise.all(leaving.map((conversation) => conversation.settled()));
     this.#server.close();
     this.#server.closeAllConnections();
+  }
+
+  /** A connection that is owed nothing more is closed when draining; a browser's spare one may never ask. */
+  #paid(socket: Socket): void {
+    const answers = this.#owed.get(socket);
+    if (answers === undefined) return;
+    this.#owed.set(socket, answers - 1);
+    if (this.#draining && answers === 1) socket.end();
   }
 
   #accept(session: Session): Pick<Conversation, "ready" | "message" | "ended"> {
