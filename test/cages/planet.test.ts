@@ -9,6 +9,7 @@ import * as impactEvents from "../../cages/impact/events.ts";
 import * as forum from "../../cages/impact/forum.ts";
 import { config as core } from "../../config/core.ts";
 import { config as impact } from "../../config/impact.ts";
+import { CageError } from "../../runtime/errors.ts";
 import { type Cages, openCages } from "../kit/cages.ts";
 import { eventually } from "../kit/project.ts";
 
@@ -24,13 +25,18 @@ let planet: Cages;
 let ann: accounts.Session;
 let bob: accounts.Session;
 
+/** As Orbit's: all or none. */
+const publish = (entries: Told[]): void => {
+  if (entries.some(({ data }) => data["body"] === "poison")) throw new CageError("TOO_LARGE", "an event is too large");
+  told.push(...entries);
+};
 const door = <T>(fn: () => Promise<T>): Promise<T> => planet.run("impact", fn);
 const on = (channel: string, type: string) => told.filter((each) => each.channel === channel && each.type === type);
 const refused = (work: Promise<unknown>) => expect(work).rejects;
 
 beforeAll(async () => {
   planet = await openCages({
-    orbit: { api: { channels: { publish: (entries: Told[]) => void told.push(...entries) } }, config: {} },
+    orbit: { api: { channels: { publish } }, config: {} },
     core: { api: coreApi, modules: { events: coreEvents, listing }, config: core },
     impact: { api: impactApi, modules: { events: impactEvents }, config: impact },
   });
@@ -141,6 +147,15 @@ describe("the forum", () => {
     expect(new Set(told.map((each) => each.key)).size).toBe(told.length);
   });
 
+  it("leaves out an event that Orbit never takes, and tells those behind it", async () => {
+    const thread = await door(() => forum.start(ann.token, "Poison", "first", "s7"));
+    for (const body of ["one", "poison", "two"])
+      await door(() => forum.reply(ann.token, thread.id, body, `poison-${body}`));
+    const last = () => on(`thread:${thread.id}`, "post.added").map(({ data }) => data["body"]);
+    await eventually("the last one", () => last().includes("two"));
+    expect(last()).toEqual(["one", "two"]);
+  });
+
   it("does an act once, however often and however much at once it is sent", async () => {
     const threads = await Promise.all([1, 2, 3].map(() => door(() => forum.start(ann.token, "Once", "first", "s3"))));
     expect(new Set(threads.map((each) => each.id)).size).toBe(1);
@@ -188,6 +203,7 @@ describe("the forum", () => {
     const last = top[2] as { id: string; lastAt: number };
     const more = await door(() => forum.threads(3, `${last.lastAt}.${last.id}`));
     expect(more.map((each) => each.id)).toEqual([made[2], made[1], made[0]]);
+    expect(await door(() => forum.threads(3, last.id))).toEqual(more);
   });
 
   it("refuses what it cannot do with a code and the field, and stores nothing of it", async () => {
