@@ -147,6 +147,14 @@ describe("the forum", () => {
     expect(new Set(told.map((each) => each.key)).size).toBe(told.length);
   });
 
+  it("shows the newest fifty comments of a post, oldest first", async () => {
+    const thread = await door(() => forum.start(ann.token, "Talk", "first", "s8"));
+    const item = `post:${(await door(() => forum.thread("", thread.id))).posts[0]?.id}`;
+    for (let n = 0; n < 53; n++) await door(() => forum.comment(ann.token, item, `comment ${n}`, `talk-${n}`));
+    const [post] = (await door(() => forum.thread("", thread.id))).posts;
+    expect(post?.comments.map((each) => each.body)).toEqual(Array.from({ length: 50 }, (_, n) => `comment ${n + 3}`));
+  });
+
   it("leaves out an event that Orbit never takes, and tells those behind it", async () => {
     const thread = await door(() => forum.start(ann.token, "Poison", "first", "s7"));
     for (const body of ["one", "poison", "two"])
