@@ -152,6 +152,6 @@ it("takes a new migration with a save; one that fails is refused, and the old ge
   await eventually("the migrated generation", async () => ((await generation())?.generation ?? 0) > before);
   save(good, "create tabel oops");
   const broken = await eventually("the refusal", async () => (await generation())?.broken);
-  expect(broken.message).toMatch(/migration extra\/1 failed .* near "tabel"/);
+  expect(broken?.message).toMatch(/migration extra\/1 failed .* near "tabel"/);
   expect(await call("core.threads.list", { limit: 1 })).toHaveLength(1);
 });
