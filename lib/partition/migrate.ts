@@ -32,6 +32,8 @@ export function migrate(db: Database, migrations: readonly Migration[], options:
       );
     try {
       db.transaction(() => {
+        // Another process may have been first, while this one waited for the lock.
+        if (db.one(sql`select 1 from _migration where name = ${name}`)) return;
         db.exec(text);
         db.run(sql`insert into _migration (name, hash, at) values (${name}, ${hash}, ${Date.now()})`);
         if (options.bucketed) requireBuckets(db, name);
