@@ -50,6 +50,10 @@ async function derive(
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   const release = await turns.take(signal);
+  if (signal?.aborted) {
+    release();
+    throw signal.reason;
+  }
   const { log2N, r, p } = parameters;
   const options = { N: 2 ** log2N, r, p, maxmem: 256 * 2 ** log2N * r };
   return await new Promise((resolve, reject) => {

@@ -54,16 +54,21 @@ export const latest = (limit: number, before?: string): Promise<Thread[]> => pag
 export const latestBy = (author: string, limit: number): Promise<Thread[]> => page(byAuthor(author), limit);
 
 /**
- * A page begins behind `before`: LASTAT.ID of the last thread shown, as it was shown. So a thread that moved to the top
- * in the meantime makes no gap and repeats nothing.
+ * A page begins behind `before`: LASTAT.ID of the last thread shown, as it was shown, so that a thread which moved to the
+ * top in the meantime makes no gap and repeats nothing. The id alone serves while the thread stays where it is.
  */
 async function page(list: string, limit: number, before?: string): Promise<Thread[]> {
-  const [, lastAt, id] = /^(\d{1,15})\.([0-9a-z]{13})$/.exec(before ?? "") ?? [];
+  const [, lastAt, id] = /^(?:(\d{1,15})\.)?([0-7][0-9a-hjkmnp-tv-z]{12})$/.exec(before ?? "") ?? [];
   if (before !== undefined && id === undefined)
     throw new CageError("BAD_INPUT", "before: expected LASTAT.ID of the last thread shown", {
       details: { before: "expected LASTAT.ID" },
     });
-  const from = id === undefined ? sql`` : sql`and (last_at, thread) < (${Number(lastAt)}, ${id})`;
+  const from =
+    id === undefined
+      ? sql``
+      : lastAt === undefined
+        ? sql`and (last_at, thread) < (select last_at, thread from listing where list = ${list} and thread = ${id})`
+        : sql`and (last_at, thread) < (${Number(lastAt)}, ${id})`;
   const rows = await content
     .partition(list)
     .read((db) =>

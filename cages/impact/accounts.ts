@@ -11,6 +11,8 @@ import { type Notice, noticesOf, seen } from "./notices.ts";
 import { accounts } from "./schema.ts";
 import { closeSession, openSession, type Session, signedIn, viewerOf } from "./sessions.ts";
 
+export type { Session };
+
 const core = cage<typeof Core>("core");
 
 /** Beyond 200 characters a password is only work for the hash. */

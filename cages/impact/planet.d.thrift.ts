@@ -108,24 +108,30 @@ export interface AccountsHandler {
 }
 
 export interface ForumClient {
-  /** Newest activity first; `before` continues a list. */
-  readonly threads: (limit: number, before?: Id | undefined) => Promise<readonly Thread[]>;
+  /** Newest activity first. `before` continues a list: "LASTAT.ID" of the last thread shown, as it was shown. */
+  readonly threads: (limit: number, before?: string | undefined) => Promise<readonly Thread[]>;
+  /** In order of writing, 50 posts a page; `after` is the `next` of the page before. Reading needs no session. */
   readonly thread: (session: string, id: Id, after?: Id | undefined) => Promise<ThreadPage>;
   readonly start: (session: string, title: string, body: string, once: string) => Promise<Thread>;
   readonly reply: (session: string, thread: Id, body: string, once: string) => Promise<Post>;
   readonly comment: (session: string, item: string, body: string, once: string) => Promise<Comment>;
+  /** 1, -1, or 0 to take it back. */
   readonly rate: (session: string, item: string, value: number) => Promise<Rating>;
+  /** By name, in any case. */
   readonly profile: (session: string, name: string) => Promise<Profile>;
 }
 
 export interface ForumHandler {
-  /** Newest activity first; `before` continues a list. */
-  readonly threads: (limit: number, before?: Id | undefined) => readonly Thread[] | Promise<readonly Thread[]>;
+  /** Newest activity first. `before` continues a list: "LASTAT.ID" of the last thread shown, as it was shown. */
+  readonly threads: (limit: number, before?: string | undefined) => readonly Thread[] | Promise<readonly Thread[]>;
+  /** In order of writing, 50 posts a page; `after` is the `next` of the page before. Reading needs no session. */
   readonly thread: (session: string, id: Id, after?: Id | undefined) => ThreadPage | Promise<ThreadPage>;
   readonly start: (session: string, title: string, body: string, once: string) => Thread | Promise<Thread>;
   readonly reply: (session: string, thread: Id, body: string, once: string) => Post | Promise<Post>;
   readonly comment: (session: string, item: string, body: string, once: string) => Comment | Promise<Comment>;
+  /** 1, -1, or 0 to take it back. */
   readonly rate: (session: string, item: string, value: number) => Rating | Promise<Rating>;
+  /** By name, in any case. */
   readonly profile: (session: string, name: string) => Profile | Promise<Profile>;
 }
 

@@ -102,12 +102,15 @@ service Accounts {
 }
 
 service Forum {
-  /** Newest activity first; `before` continues a list. */
-  list<Thread> threads(1: i32 limit, 2: optional Id before)
+  /** Newest activity first. `before` continues a list: "LASTAT.ID" of the last thread shown, as it was shown. */
+  list<Thread> threads(1: i32 limit, 2: optional string before) throws (1: Refused refused)
+  /** In order of writing, 50 posts a page; `after` is the `next` of the page before. Reading needs no session. */
   ThreadPage thread(1: string session, 2: Id id, 3: optional Id after) throws (1: Refused refused)
   Thread start(1: string session, 2: string title, 3: string body, 4: string once) throws (1: Refused refused)
   Post reply(1: string session, 2: Id thread, 3: string body, 4: string once) throws (1: Refused refused)
   Comment comment(1: string session, 2: string item, 3: string body, 4: string once) throws (1: Refused refused)
+  /** 1, -1, or 0 to take it back. */
   Rating rate(1: string session, 2: string item, 3: i32 value) throws (1: Refused refused)
+  /** By name, in any case. */
   Profile profile(1: string session, 2: string name) throws (1: Refused refused)
 }

@@ -2,8 +2,9 @@
  * Brings a database's schema to where a list of migrations ends. Each is applied once, in a transaction of its own with
  * the row that remembers it, so that a killed process goes on where it stopped.
  *
- * A migration that was applied and has been edited since, or that has vanished, is an error: two partitions would differ
- * without anyone knowing. New ones may stand anywhere in the list (tools bring theirs); they are applied in list order.
+ * A migration that was applied and has been edited since is an error: two partitions would differ without anyone knowing.
+ * One that was applied and is not in the list is left alone: the code was rolled back, and may go forward again. New ones
+ * may stand anywhere in the list (tools bring theirs); they are applied in list order.
  * With `bucketed` every table must have a column `bucket`, without which its rows could never move to another partition.
  */
 import { createHash } from "node:crypto";
@@ -31,6 +32,8 @@ export function migrate(db: Database, migrations: readonly Migration[], options:
       );
     try {
       db.transaction(() => {
+        // Another process may have been first, while this one waited for the lock.
+        if (db.one(sql`select 1 from _migration where name = ${name}`)) return;
         db.exec(text);
         db.run(sql`insert into _migration (name, hash, at) values (${name}, ${hash}, ${Date.now()})`);
         if (options.bucketed) requireBuckets(db, name);
@@ -43,11 +46,6 @@ export function migrate(db: Database, migrations: readonly Migration[], options:
       );
     }
   }
-  for (const name of applied.keys())
-    if (!seen.has(name))
-      throw refusal(
-        `${db.file} has migration ${name}, which is not in the list; keep migrations that were ever applied`,
-      );
 }
 
 function requireBuckets(db: Database, migration: string): void {

@@ -131,7 +131,15 @@ class SqliteStore {
       name: this.#name,
       take: async (kind, limit) => committed.take(kind, limit),
       remove: async (seqs) => {
-        await this.exclusive(() => this.#outbox.remove(seqs));
+        await this.exclusive((db) => {
+          // Not flushed: a removal that is lost with the power is a row delivered again, which receivers recognise.
+          db.exec("pragma synchronous = normal");
+          try {
+            this.#outbox.remove(seqs);
+          } finally {
+            db.exec("pragma synchronous = full");
+          }
+        });
       },
       waiting: async (kind) => committed.waiting(kind),
       onAdded: (kind, listener) => this.#outbox.onAdded(kind, listener),

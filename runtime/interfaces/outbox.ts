@@ -38,6 +38,11 @@ export const outbox: InterfaceProtocol<OutboxOptions> = {
     pollMs: z.int().min(10).max(600_000).default(2_000),
   }) as z.ZodType<OutboxOptions>,
 
+  validate(module) {
+    if (typeof module["deliver"] !== "function")
+      throw new CageError("LOAD", "the module of an outbox interface exports no function deliver(rows)");
+  },
+
   create(options, host) {
     let relays = new Map<AsyncOutbox, Relay>();
     let poll: NodeJS.Timeout | undefined;

@@ -6,7 +6,7 @@
 import { timeOfId } from "#lib/partition/id.ts";
 import type { Person } from "#lib/social/item.ts";
 import { defineTool, operation } from "#lib/social/tool.ts";
-import { list, sql, z } from "#runtime";
+import { sql, z } from "#runtime";
 import { body } from "../text.ts";
 
 export interface Comment {
@@ -54,10 +54,12 @@ export const comments = defineTool({
     }),
   },
   async views(db, items, _viewer, { shown }): Promise<Comment[][]> {
+    // For each item a walk of the index that ends after the shown ones, however many there are.
     const rows = await db.all<Row>(sql`
-      select id, item, author, author_name, body, at from
-        (select *, row_number() over (partition by item order by id desc) as place from comment where item in ${list(items)})
-      where place <= ${shown} order by id`);
+      select c.id, c.item, c.author, c.author_name, c.body, c.at
+      from json_each(${JSON.stringify(items)}) i
+      join comment c on c.id in (select id from comment where item = i.value order by id desc limit ${shown})
+      order by c.id`);
     const byItem = new Map(items.map((item) => [item, [] as Comment[]]));
     for (const { id, item, author, author_name, body, at } of rows)
       byItem.get(item)?.push({ id, item, author: { id: author, name: author_name }, body, at });

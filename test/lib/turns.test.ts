@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { Turns } from "../../lib/turns.ts";
+
+const turns = (over: object = {}) => new Turns({ slots: 1, maxWaiting: 2, waitMs: 5_000, what: "the pump", ...over });
+
+test("turns are given in order of asking, and a newcomer cannot overtake a waiter", async () => {
+  const pump = turns({ maxWaiting: 10 });
+  const order: number[] = [];
+  const first = await pump.take();
+  const waiting = [1, 2].map(async (n) => {
+    const release = await pump.take();
+    order.push(n);
+    release();
+  });
+  first();
+  first();
+  const late = pump.take().then((release) => {
+    order.push(3);
+    release();
+  });
+  await Promise.all([...waiting, late]);
+  expect(order).toEqual([1, 2, 3]);
+});
+
+test("a full queue refuses at once; a wait ends with its signal or its limit, and is forgotten", async () => {
+  const pump = turns({ waitMs: 20 });
+  const release = await pump.take();
+  const gone = new AbortController();
+  const aborted = pump.take(gone.signal);
+  const limited = pump.take();
+  await expect(pump.take()).rejects.toMatchObject({ code: "OVERLOADED" });
+  gone.abort(new Error("gone"));
+  await expect(aborted).rejects.toThrow("gone");
+  await expect(limited).rejects.toMatchObject({ code: "EXPIRED" });
+  expect(pump.waiting).toBe(0);
+  release();
+  (await pump.take())();
+});
