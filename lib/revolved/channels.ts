@@ -67,7 +67,8 @@ export const positionOf = (store: Store, offset = store.offset): string => `${st
 /** The offset of a position in this life of the store; undefined for any other text. */
 export function offsetOf(store: Store, position: string): number | undefined {
   const [epoch, digits, more] = position.split(":");
-  if (epoch !== store.epoch || digits === undefined || more !== undefined || !/^\d{1,15}$/.test(digits)) return undefined;
+  if (epoch !== store.epoch || digits === undefined || more !== undefined || !/^\d{1,15}$/.test(digits))
+    return undefined;
   const offset = Number(digits);
   return offset <= store.offset ? offset : undefined;
 }

@@ -32,6 +32,7 @@ export async function createPlanet(): Promise<Planet> {
       set("surface.settings.orbit.port", orbit),
       set("impact.interfaces.door.port", impact),
       set("orbit.interfaces.comet.port", orbit),
+      set("health.interfaces.web.port", health),
       set("greeter.interfaces.greeter.port", greeter),
     ]),
   );
