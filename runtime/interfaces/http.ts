@@ -12,7 +12,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import findMyWay from "find-my-way";
 import { z } from "../../lib/schema.ts";
@@ -64,6 +64,9 @@ const options = z.strictObject({
 
 type Options = z.infer<typeof options>;
 
+/** A connection idle for so long is not about to ask: clients under load ask again within milliseconds. */
+const quietMs = 400;
+
 /** What find-my-way gives back for a path; stored per routes object, so a generation's routes are compiled once. */
 type Router = ReturnType<typeof findMyWay>;
 const routers = new WeakMap<Routes, Router>();
@@ -80,8 +83,8 @@ export const http: InterfaceProtocol<Options> = {
 
   create(options, host) {
     let leaving = false;
-    /** Open connections, and the answers each is still owed. */
-    const owed = new Map<Socket, Set<ServerResponse>>();
+    /** Open connections: the answers each is still owed, and since when it is idle. */
+    const owed = new Map<Socket, { readonly answers: Set<ServerResponse>; idleSince: number }>();
     const server = createServer(
       {
         maxHeaderSize: 16 * 1024,
@@ -94,13 +97,17 @@ export const http: InterfaceProtocol<Options> = {
       (incoming, outgoing) => {
         const { socket } = incoming;
         if (leaving) outgoing.setHeader("connection", "close");
-        owed.get(socket)?.add(outgoing);
-        outgoing.once("close", () => owed.get(socket)?.delete(outgoing));
+        const row = owed.get(socket);
+        row?.answers.add(outgoing);
+        outgoing.once("close", () => {
+          row?.answers.delete(outgoing);
+          if (row) row.idleSince = performance.now();
+        });
         void take(incoming, outgoing, options, host);
       },
     );
     server.on("connection", (socket) => {
-      owed.set(socket, new Set());
+      owed.set(socket, { answers: new Set(), idleSince: 0 });
       socket.once("close", () => owed.delete(socket));
     });
     server.maxConnections = options.maxConnections;
@@ -114,13 +121,20 @@ export const http: InterfaceProtocol<Options> = {
         url = `http://${options.host === "127.0.0.1" || options.host === "0.0.0.0" ? "localhost" : options.host}:${port}`;
       },
       async drain() {
-        // A connection that is owed an answer closes with it (a reset would be a lost request); the others close now.
+        // A connection that is owed an answer closes with it (a reset would be a lost request). One that was idle for a
+        // while closes now; one that was busy a moment ago may carry a request this very moment, so it is let be idle.
         leaving = true;
-        const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-        for (const [socket, answers] of owed) {
-          if (answers.size === 0) socket.end();
+        // Not http's own close: that ends every connection which is idle this instant.
+        const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+        const closeIdle = (): void => {
+          for (const [socket, { answers, idleSince }] of owed)
+            if (answers.size === 0 && performance.now() - idleSince > quietMs) socket.end();
+        };
+        for (const { answers } of owed.values())
           for (const answer of answers) if (!answer.headersSent) answer.setHeader("connection", "close");
-        }
+        closeIdle();
+        const sweep = setInterval(closeIdle, quietMs / 4);
+        closed.finally(() => clearInterval(sweep));
         await closed;
       },
       async stop() {
