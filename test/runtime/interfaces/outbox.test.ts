@@ -202,7 +202,9 @@ test("a module without deliver, and a resource without outbox, are failed reques
   swap();
   await second;
   off();
-  expect(() => outbox.validate?.(module, outbox.options.parse({ resource: "a", kind: "event" }))).toThrow(/no function deliver/);
+  expect(() => outbox.validate?.(module, outbox.options.parse({ resource: "a", kind: "event" }))).toThrow(
+    /no function deliver/,
+  );
   expect(seen).toEqual([
     "cages/shop/events.ts exports no function deliver(rows)",
     "interface events: resource a has no outbox; name one of protocol partitions or sqlite",
