@@ -13,10 +13,14 @@ export const id = z.string().regex(/^[0-7][0-9a-hjkmnp-tv-z]{12}$/, "expected an
 export const person = z.strictObject({ id, name: z.string().min(1).max(60) });
 
 function text(what: string, max: number, forbidden: RegExp) {
-  return z
-    .string()
-    .transform((raw) => raw.replace(/\r\n?/g, "\n").normalize("NFC").trim())
-    .refine((clean) => clean !== "", `write ${what}`)
-    .refine((clean) => clean.length <= max || [...clean].length <= max, `${what} may have up to ${max} characters`)
-    .refine((clean) => !forbidden.test(clean), `${what} may not have control characters`);
+  return (
+    z
+      .string()
+      // Before anything that takes time in proportion: no script needs four units for a character.
+      .max(max * 4, `${what} may have up to ${max} characters`)
+      .transform((raw) => raw.replace(/\r\n?/g, "\n").normalize("NFC").trim())
+      .refine((clean) => clean !== "", `write ${what}`)
+      .refine((clean) => clean.length <= max || [...clean].length <= max, `${what} may have up to ${max} characters`)
+      .refine((clean) => !forbidden.test(clean), `${what} may not have control characters`)
+  );
 }

@@ -5,7 +5,8 @@
 import { CageError } from "#runtime";
 
 export function acceptName(raw: string): string {
-  const name = raw.normalize("NFC").trim();
+  // Cut before it is looked at: what is longer is refused below all the same.
+  const name = raw.slice(0, 200).normalize("NFC").trim();
   if (!/^[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}_-]*$/u.test(name) || [...name].length < 2 || [...name].length > 30)
     throw refused("name", "a name has 2 to 30 letters, digits, - or _, and begins with a letter or digit");
   return name;

@@ -50,6 +50,33 @@ test("transactions never interleave, whatever they wait for in between", async (
   );
 });
 
+test("whatever mix of commits, throws, failed statements and aborts: exactly what committed is there, and the file goes on", async () => {
+  const fate = fc.constantFrom("commit", "throw", "fail", "abort", "limit");
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(fate, fc.nat(2)), { minLength: 1, maxLength: 15 }), async (plan) => {
+      const before = value() as number;
+      const outcomes = await Promise.allSettled(
+        plan.map(([fate, pause]) => {
+          const stop = new AbortController();
+          const bounds = fate === "limit" ? { limitMs: 1 } : { signal: stop.signal };
+          return store.transaction({ ...scope, ...bounds }, async (tx) => {
+            await tx.run(sql`update n set value = value + 1 where name = 'a'`);
+            for (let n = 0; n < pause; n++) await turn();
+            if (fate === "throw") throw new Error("no");
+            if (fate === "fail") void tx.run(sql`insert into n values ('a', 2)`);
+            if (fate === "abort") stop.abort(new Error("stop"));
+            if (fate === "abort" || fate === "limit") await new Promise(() => {});
+          });
+        }),
+      );
+      const commits = plan.filter(([fate]) => fate === "commit").length;
+      expect(outcomes.filter((each) => each.status === "fulfilled")).toHaveLength(commits);
+      expect(value()).toBe(before + commits);
+    }),
+    { numRuns: 25 },
+  );
+});
+
 test("reads see committed data only, and a read sees one state throughout", async () => {
   await store.transaction(scope, async (tx) => {
     await tx.run(sql`update n set value = 5 where name = 'a'`);
