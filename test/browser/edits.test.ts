@@ -103,7 +103,7 @@ describe("Planet, edited while it serves", () => {
       `${text("cages/surface/components/forum/post/post.css")}\n.byline .mark { color: rgb(1, 2, 3); }\n`,
     );
     await page.waitForFunction(
-      () => getComputedStyle(document.querySelector(".mark") as Element).color === "rgb(1, 2, 3)",
+      () => getComputedStyle(document.querySelector(".posts .mark") as Element).color === "rgb(1, 2, 3)",
     );
   });
 
