@@ -9,6 +9,18 @@ export function ms(value: number): string {
   return `${(value / 1_000).toFixed(value < 10_000 ? 1 : 0)} s`;
 }
 
+/** One of a series' latencies, where there is any. */
+export const took = (
+  latency: {
+    readonly count: number;
+    readonly p50: number;
+    readonly p90: number;
+    readonly p99: number;
+    readonly max: number;
+  },
+  which: "p50" | "p90" | "p99" | "max",
+): string => (latency.count === 0 ? nothing : ms(latency[which]));
+
 export function rate(perSecond: number): string {
   if (perSecond === 0) return "0";
   if (perSecond < 10) return perSecond.toFixed(1);

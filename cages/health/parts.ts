@@ -43,10 +43,14 @@ export const panel = (title: string, more: string, body: Html): Html =>
 
 export const empty = (text: string): Html => html`<p class="dim empty">${text}</p>`;
 
-export const table = (heads: readonly string[], rows: Html): Html =>
-  html`<div class="wide"><table><thead><tr>${each(heads, null, (head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+/** Columns hold figures, and stand to the right; `{ text }` heads one of words. */
+export const table = (heads: readonly (string | { readonly text: string })[], rows: Html): Html =>
+  html`<div class="wide"><table><thead><tr>${each(heads, null, (head) => (typeof head === "string" ? html`<th scope="col">${head}</th>` : html`<th scope="col" class="text">${head.text}</th>`))}</tr></thead><tbody>${rows}</tbody></table></div>`;
 
 /** Why a reload failed, as the author needs it: the message and the place in the code. */
+export const faultOf = (broken: { readonly message: string; readonly file: string }): string =>
+  broken.file === "" ? broken.message : `${broken.file}: ${broken.message}`;
+
 export const frame = (message: string, code: string): Html =>
   html`<div class="fault"><strong>${message}</strong>${code === "" ? null : html`<pre>${code}</pre>`}</div>`;
 
@@ -72,7 +76,9 @@ export function errorList(errors: readonly ErrorRow[], now: number): Html {
   return html`<div class="list">${each(
     errors,
     (error) => `${error.cage} ${error.code} ${error.label} ${error.message}`,
-    (error) => html`<details><summary><span class="code">${error.code}</span> <span class="grow">${error.message}</span>
+    (
+      error,
+    ) => html`<details><summary><span class="code">${error.code}</span> <span class="dim">${error.cage}</span> <span class="grow">${error.message}</span>
       <span class="dim">${error.count > 1 ? `${count(error.count)} times, ` : ""}${ago(error.at, now)}</span></summary>
       <p class="dim">${error.cage}, ${error.label} in ${error.where}${error.request === "" ? "" : `, request ${error.request}`}</p><pre>${error.stack || nothing}</pre></details>`,
   )}</div>`;

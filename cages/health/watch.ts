@@ -14,7 +14,7 @@ export interface Worker {
   readonly rssBytes: number;
   readonly running: number;
   readonly interfaces: readonly { readonly name: string; readonly protocol: string; readonly url: string | null }[];
-  readonly broken: { readonly message: string; readonly frame: string } | null;
+  readonly broken: { readonly message: string; readonly frame: string; readonly file: string } | null;
 }
 
 export interface Row {
@@ -71,7 +71,9 @@ async function everything(): Promise<Seen> {
   const supervised = new Set(instances.map((instance) => instance.cage));
   const names = [...new Set([...operator.cages(), ...supervised])].sort();
   const rows = await Promise.all(names.map((name) => (supervised.has(name) ? row(name) : off(name))));
-  return { at: Date.now(), node: instances[0]?.node ?? "", rows };
+  // What is not meant to run stands last.
+  const known = [...rows.filter((row) => row.state !== "off"), ...rows.filter((row) => row.state === "off")];
+  return { at: Date.now(), node: instances[0]?.node ?? "", rows: known };
 }
 
 const nothing = { status: undefined, worker: undefined, metrics: undefined, retries: undefined, probes: [] };

@@ -20,7 +20,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
       heapBytes: memory.heapUsed,
       running: (await cage.running()).length,
       interfaces: (await selfApi(cage).describe()).interfaces,
-      broken: cage.loader.failure ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame } : null,
+      broken: cage.loader.failure
+        ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }
+        : null,
     };
   },
 

@@ -36,6 +36,8 @@ export interface ReloadSeen {
   readonly trigger: string;
   readonly message: string;
   readonly frame: string;
+  /** Of a failed one: where the fault is. */
+  readonly file: string;
 }
 
 export interface Snapshot {
@@ -153,10 +155,11 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         trigger,
         message: "",
         frame: "",
+        file: "",
       });
     }),
-    events.on("reload.failed", ({ files, message, frame }) => {
-      const text = { message: message.slice(0, maxText), frame: frame.slice(0, maxFrame) };
+    events.on("reload.failed", ({ files, message, frame, file }) => {
+      const text = { message: message.slice(0, maxText), frame: frame.slice(0, maxFrame), file };
       reloaded({
         at: wall(),
         ok: false,

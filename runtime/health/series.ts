@@ -117,7 +117,8 @@ export class Series {
   }
 
   #perSecond(now: number, span: number): number {
-    const lived = Math.max(1, Math.min(span, (now - this.#born) / 1_000));
+    // Of a newcomer: never by less than ten seconds, or its first request would look like a crowd.
+    const lived = Math.min(span, Math.max(10, (now - this.#born) / 1_000));
     return Math.round((this.#sum(this.#ring, now, span) / lived) * 100) / 100;
   }
 }

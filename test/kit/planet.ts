@@ -34,6 +34,7 @@ export async function createPlanet(): Promise<Planet> {
       set("orbit.interfaces.comet.port", orbit),
       set("health.interfaces.web.port", health),
       set("greeter.interfaces.greeter.port", greeter),
+      set("health.interfaces.web.port", health),
     ]),
   );
   for (const part of ["cages", "config", "lib", "package.json"])

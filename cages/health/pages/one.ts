@@ -2,8 +2,8 @@
 
 import { each, type Html, html } from "#lib/template/html.ts";
 import { CageError, type Entry } from "#runtime";
-import { ago, bytes, count, ms, nothing, rate, span } from "../figures.ts";
-import { dot, empty, errorList, errorsOf, frame, panel, reloadList, table } from "../parts.ts";
+import { ago, bytes, count, ms, nothing, rate, span, took } from "../figures.ts";
+import { dot, empty, errorList, errorsOf, faultOf, frame, panel, reloadList, table } from "../parts.ts";
 import { history, type InFlight, inFlight, type Row } from "../watch.ts";
 import type { Page } from "./page.ts";
 
@@ -19,7 +19,7 @@ export const one: Page = {
     const row = seen.rows.find((each) => each.name === name);
     if (row === undefined) throw new CageError("NOT_FOUND", `there is no cage '${name}' on this node`);
     const [entries, running] = row.state === "ready" ? await Promise.all([history(name), inFlight(name)]) : [[], []];
-    return html`${head(row, seen.at)}${row.worker?.broken ? panel("The new code does not load", "the old generation serves", frame(row.worker.broken.message, row.worker.broken.frame)) : null}
+    return html`${head(row, seen.at)}${row.worker?.broken ? panel("The new code does not load", "the old generation serves", frame(faultOf(row.worker.broken), row.worker.broken.frame)) : null}
       ${row.state === "ready" ? null : panel("Last words", row.why, frame(row.why || row.state, row.status?.stderr.join("\n") ?? ""))}
       ${panel("Requests", "of the last minutes; success, refused and failure since the start", requests(row))}
       ${panel("Calls to other cages", "", calls(row))}
@@ -66,7 +66,7 @@ function requests(row: Row): Html {
       rows,
       (one) => `${one.interface} ${one.label}`,
       (one) => html`<tr><th scope="row">${one.label} <small class="dim">${one.interface}</small></th>
-      <td>${rate(one.rate60)}</td><td>${ms(one.recent.p50)}</td><td>${ms(one.recent.p90)}</td><td>${ms(one.recent.p99)}</td><td>${ms(one.recent.max)}</td>
+      <td>${rate(one.rate60)}</td><td>${took(one.recent, "p50")}</td><td>${took(one.recent, "p90")}</td><td>${took(one.recent, "p99")}</td><td>${took(one.recent, "max")}</td>
       <td>${count(one.success)}</td><td>${count(one.refused)}</td><td class="${one.failure > 0 ? "bad" : ""}">${count(one.failure)}</td></tr>`,
     ),
   );
@@ -81,7 +81,7 @@ function calls(row: Row): Html {
       rows,
       (one) => one.cage,
       (one) => html`<tr><th scope="row"><a href="/cages/${one.cage}">${one.cage}</a></th><td>${rate(one.rate60)}</td>
-      <td>${ms(one.recent.p50)}</td><td>${ms(one.recent.p90)}</td><td>${ms(one.recent.p99)}</td><td>${count(one.success)}</td><td>${count(one.refused)}</td><td class="${one.failure > 0 ? "bad" : ""}">${count(one.failure)}</td></tr>`,
+      <td>${took(one.recent, "p50")}</td><td>${took(one.recent, "p90")}</td><td>${took(one.recent, "p99")}</td><td>${count(one.success)}</td><td>${count(one.refused)}</td><td class="${one.failure > 0 ? "bad" : ""}">${count(one.failure)}</td></tr>`,
     ),
   );
 }

@@ -1,13 +1,13 @@
 /** All cages at a glance: what is wrong first, then a row for each, then the last errors and reloads. */
 import { each, type Html, html } from "#lib/template/html.ts";
-import { ago, bytes, count, ms, nothing, rate, span } from "../figures.ts";
+import { ago, bytes, count, ms, nothing, rate, span, took } from "../figures.ts";
 import {
   cageLink,
-  colourOf,
   curve,
   dot,
   errorList,
   errorsOf,
+  faultOf,
   frame,
   panel,
   reloadList,
@@ -54,7 +54,7 @@ function faults(rows: readonly Row[]): Html {
     (row) => {
       const broken = row.worker?.broken;
       if (broken)
-        return html`<section class="panel alarm busy"><header><h2>${row.name} serves its old code: the new does not load</h2></header>${frame(broken.message, broken.frame)}</section>`;
+        return html`<section class="panel alarm busy"><header><h2>${row.name} serves its old code: the new does not load</h2></header>${frame(faultOf(broken), broken.frame)}</section>`;
       return html`<section class="panel alarm bad"><header><h2>${row.name} is ${row.state === "silent" ? "silent: it does not answer" : "stopped after too many crashes"}</h2></header>${frame(row.why, row.status?.stderr.join("\n") ?? "")}</section>`;
     },
   )}</div>`;
@@ -80,9 +80,9 @@ function cages({ rows, at }: Seen): Html {
       (row) => row.name,
       (
         row,
-      ) => html`<tr class="${colourOf(row)}"><th scope="row">${dot(row)} ${cageLink(row.name)}<small>${address(row)}</small></th>
+      ) => html`<tr class="${row.state === "off" ? "idle" : null}"><th scope="row">${dot(row)} ${cageLink(row.name)}<small>${address(row)}</small></th>
       <td>${generation(row, at)}</td><td class="rate">${row.metrics ? html`${curve(row.metrics.perSecond)}<b>${rate(row.metrics.total.rate10)}</b>` : nothing}</td>
-      <td>${row.metrics ? ms(row.metrics.total.recent.p50) : nothing}</td><td>${row.metrics ? ms(row.metrics.total.recent.p99) : nothing}</td>
+      <td>${row.metrics ? took(row.metrics.total.recent, "p50") : nothing}</td><td>${row.metrics ? took(row.metrics.total.recent, "p99") : nothing}</td>
       <td class="${(row.metrics?.total.failures60 ?? 0) > 0 ? "bad" : ""}">${row.metrics ? count(row.metrics.total.failures60) : nothing}</td>
       <td>${retried(row)}</td><td>${restarts(row, at)}</td><td>${row.worker ? bytes(row.worker.rssBytes) : nothing}</td>
       <td>${row.worker ? span(row.worker.uptimeMs) : row.state}</td></tr>`,

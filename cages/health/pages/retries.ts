@@ -43,14 +43,12 @@ function ofCage(row: Row, list: readonly CallView[], now: number): Html {
     parked > 0 ? button(row.name, "retries.release", `Release all ${count(parked)} parked`, { state: "parked" }) : null;
   return html`<section class="panel"><header><h2>From ${row.name}</h2><span class="dim">${count(waiting)} waiting, ${count(running)} running, ${count(parked)} parked</span>${bulk}</header>
     ${table(
-      ["Call", "State", "Attempts", "Next", "Last error", "Age", ""],
+      ["Call", "State", "Attempts", "Next", { text: "Last error" }, "Age", ""],
       each(
         list,
         (call) => call.id,
-        (
-          call,
-        ) => html`<tr class="${call.state === "parked" ? "bad" : ""}"><th scope="row">${call.to}.${call.path}<small class="dim">${call.id}</small></th>
-        <td>${call.state}</td><td>${count(call.attempts)}</td><td>${call.state === "waiting" ? (call.nextAt <= now ? "now" : `in ${span(call.nextAt - now)}`) : nothing}</td>
+        (call) => html`<tr><th scope="row">${call.to}.${call.path}<small class="dim">${call.id}</small></th>
+        <td class="${call.state === "parked" ? "bad" : null}">${call.state}</td><td>${count(call.attempts)}</td><td>${call.state === "waiting" ? (call.nextAt <= now ? "now" : `in ${span(call.nextAt - now)}`) : nothing}</td>
         <td class="text">${call.error ? `${call.error.code}: ${call.error.message}` : nothing}</td><td>${ago(call.createdAt, now)}</td><td class="verbs">${verbs(row.name, call)}</td></tr>`,
       ),
     )}</section>`;

@@ -1,0 +1,133 @@
+/** The dashboard, in a browser, with real cages behind it and a real fault for each thing it must show. */
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Browser, launchBrowser, openPage, type Page } from "../kit/browser.ts";
+import { createProject, eventually, freePorts, home, type Project } from "../kit/project.ts";
+
+let project: Project;
+let browser: Browser;
+let page: Page;
+let shop: string;
+let dashboard: string;
+const faults: string[] = [];
+
+const orders = `import { cage } from "#runtime";
+const billing = cage("billing") as { retry(o: object): { invoices: { send(id: string): Promise<unknown> } } };
+export const routes = {
+  "GET /orders/:id": ({ params }: { params: { id: string } }) => {
+    if (params.id === "0") throw new TypeError("no cents in order 0");
+    return params.id;
+  },
+  "POST /orders/:id": ({ params }: { params: { id: string } }) => billing.retry({ id: params.id }).invoices.send(params.id),
+};
+`;
+const body = () => page.locator("main").innerText();
+const shows = (text: string | RegExp, limitMs = 15_000) =>
+  eventually(
+    `the page shows ${text}`,
+    async () => (typeof text === "string" ? (await body()).includes(text) : text.test(await body())),
+    limitMs,
+  );
+
+beforeAll(async () => {
+  const [health, web] = (await freePorts(2)) as [number, number];
+  const config = (protocol: object) =>
+    `import { defineCage } from "#runtime";\nexport const config = defineCage({ interfaces: ${JSON.stringify(protocol)} });\n`;
+  project = createProject(
+    {
+      "cages/shop/orders.ts": orders,
+      "config/shop.ts": config({ orders: { protocol: "http", port: web } }),
+      "cages/billing/api.ts": 'export const nothing = () => "";\n',
+    },
+    { CAGE_CONFIG__health__interfaces__web__port: String(health) },
+  );
+  for (const part of ["cages/health", "config/health.ts", "lib", "package.json"])
+    cpSync(join(home, part), join(project.root, part), { recursive: true });
+  [shop, dashboard] = [`http://localhost:${web}`, `http://localhost:${health}`];
+  await project.ok("start", "shop", "health");
+  browser = await launchBrowser();
+  page = await openPage(await browser.newContext(), faults);
+});
+afterAll(async () => {
+  await browser?.close();
+  await project?.remove();
+});
+
+describe("the dashboard", () => {
+  it("shows every cage with its requests a second and latencies, by itself", async () => {
+    await page.goto(dashboard);
+    await shows(/2 of 2\s+cages up/);
+    expect(await body()).toMatch(/billing[\s\S]*off/);
+    for (let n = 1; n <= 200; n++) await (await fetch(`${shop}/orders/${n}`)).text();
+    const row = page.locator("tr", { hasText: "shop" });
+    await eventually("a rate and latencies", async () =>
+      /[1-9][\d.]*\s+[\d.]+ ms\s+[\d.]+ ms/.test(await row.innerText()),
+    );
+  });
+
+  it("shows an error with its stack, and keeps it open while the page renews itself", async () => {
+    await fetch(`${shop}/orders/0`);
+    await page.goto(`${dashboard}/errors`);
+    await page.getByText("no cents in order 0").first().click();
+    await shows("orders.ts");
+    const before = await page.locator(".live").textContent();
+    await eventually("a renewal", async () => (await page.locator(".live").textContent()) !== before);
+    expect(await page.locator("details").first().getAttribute("open")).not.toBeNull();
+    await fetch(`${shop}/orders/0`);
+    await shows(/2 times/);
+  });
+
+  it("shows a save that does not load, with its code frame, until it is mended", async () => {
+    await page.goto(dashboard);
+    const file = join(project.root, "cages/shop/orders.ts");
+    writeFileSync(file, `${orders}export const x = ;\n`);
+    await shows(/shop serves its old code[\s\S]*orders\.ts: [\s\S]*export const x = ;/);
+    writeFileSync(file, orders.replace("no cents", "no cents at all"));
+    await eventually("all well", async () => !(await body()).includes("serves its old code"));
+    await shows(/generation [2-9]/);
+    expect(readFileSync(file, "utf8")).toContain("at all");
+  });
+
+  it("shows retried calls that wait, parks and releases them, and sees them delivered", async () => {
+    for (const id of ["a", "b"]) await fetch(`${shop}/orders/${id}`, { method: "POST" });
+    await page.goto(`${dashboard}/retries`);
+    await shows(/billing\.invoices\.send[\s\S]*waiting[\s\S]*NO_SUCH_CAGE/);
+    await page
+      .locator("tr", { hasText: "billing.invoices.send" })
+      .first()
+      .getByRole("button", { name: "Park" })
+      .click();
+    await shows("1 parked");
+    project.write({
+      "cages/billing/invoices.ts": "export const send = (id: string) => id;\n",
+      "cages/billing/api.ts": 'export * as invoices from "./invoices.ts";\n',
+    });
+    await project.ok("start", "billing");
+    await shows(/0 waiting, 0 running, 1 parked/);
+    await page.getByRole("button", { name: "Release all 1 parked" }).click();
+    await shows("all were delivered");
+  });
+
+  it("shows that a killed cage was started again", async () => {
+    await page.goto(dashboard);
+    const { pid } = (JSON.parse(await project.ok("list", "--json")) as { cage: string; pid: number }[]).find(
+      (row) => row.cage === "billing",
+    ) ?? { pid: 0 };
+    process.kill(pid, "SIGKILL");
+    await page.goto(`${dashboard}/cages/billing`);
+    await shows(/restarts\s+1\s+last end\s+SIGKILL/);
+    await shows(/state\s+ready/);
+  });
+
+  it("answers this machine's own pages only", async () => {
+    const elsewhere = await fetch(`${dashboard}/do`, {
+      method: "POST",
+      headers: { origin: "http://evil.example", "content-type": "application/x-www-form-urlencoded" },
+      body: "verb=reload&cage=shop",
+    });
+    expect(elsewhere.status).toBe(403);
+    expect((await fetch(`${dashboard}/cages/nobody`)).status).toBe(404);
+    expect(faults).toEqual([]);
+  });
+});
