@@ -68,10 +68,10 @@ const statusOf: Readonly<Record<string, number>> = {
 /** What went wrong, as a page. The runtime answers a code and a sentence when this fails too. */
 export async function failed(error: unknown, ask: Ask): Promise<Reply> {
   const refused = refusal(error);
-  // What Impact will not take from an address (an id that is none) is nowhere; from a form it is a mistake to mend.
-  const { code, status, message } = refused
-    ? { ...refused, status: statusOf[refused.code] ?? (ask.method === "GET" ? 404 : 422) }
-    : told(error);
+  const known = refused ? { ...refused, status: statusOf[refused.code] ?? 422 } : told(error);
+  // An address that cannot be of anything is of nothing.
+  const nothing = known.code === "BAD_INPUT" && ask.method !== "POST";
+  const { code, status, message } = nothing ? { code: "NOT_FOUND", status: 404, message: "" } : known;
   // The way in is where one who is nobody wanted to go.
   if (code === "UNAUTHORIZED" && ask.method === "GET" && !byScript(ask))
     return reply({ status: 303, headers: { location: paths.signIn } });
