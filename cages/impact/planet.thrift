@@ -59,7 +59,7 @@ struct ThreadPage {
   1: required Thread thread
   2: required list<Post> posts
   /** Where the next page begins; absent on the last. */
-  3: optional Id next
+  3: optional Id nextId (js.name = "next")
 }
 
 struct Profile {

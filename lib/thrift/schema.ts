@@ -41,7 +41,10 @@ export interface Enum {
 
 export interface Field {
   readonly id: number;
+  /** The property in JavaScript: (js.name = "...") or as written. */
   readonly name: string;
+  /** As the IDL has it. */
+  readonly written: string;
   readonly requiredness: Requiredness;
   readonly type: Type;
   /** undefined: no default. Containers must be copied before they are given away. */
@@ -193,12 +196,16 @@ class Resolver {
       if (other !== undefined)
         throw this.#refuse(node, `${owner}.${node.name} has number ${node.id}, which ${owner}.${other} has already`);
       ids.set(node.id, node.name);
-      this.#unique(names, node, `is a field of ${owner} twice`);
-      names.add(node.name);
-      if (node.name === "__proto__") throw this.#refuse(node, "a field cannot be called __proto__ in JavaScript");
+      // An IDL for all languages must avoid the reserved words of all; this gives ours its own word back.
+      const name = node.annotations["js.name"] ?? node.name;
+      if (!/^[A-Za-z_$][\w$]*$/.test(name))
+        throw this.#refuse(node, `js.name is ${JSON.stringify(name)}, which is no name`);
+      this.#unique(names, { ...node, name }, `is a field of ${owner} twice`);
+      names.add(name);
+      if (name === "__proto__") throw this.#refuse(node, "a field cannot be called __proto__ in JavaScript");
       const type = this.#type(node.type, node.annotations);
       const value = node.value === undefined ? undefined : this.#value(node.value, type, `${owner}.${node.name}`);
-      return { id: node.id, name: node.name, requiredness: node.requiredness, type, value, doc: node.doc };
+      return { id: node.id, name, written: node.name, requiredness: node.requiredness, type, value, doc: node.doc };
     });
   }
 
@@ -379,20 +386,20 @@ class Resolver {
     for (const [key, item] of node.entries) {
       if (key.kind !== "text") throw this.#refuse(key, `${owner}: a field of ${struct.name} is named in quotes`);
       // The struct's own fields may not be resolved yet; its definition always is.
-      const field = struct.fields.find((each) => each.name === key.value) ?? this.#early(struct, key.value);
+      const field = struct.fields.find((each) => each.written === key.value) ?? this.#early(struct, key.value);
       if (field === undefined) throw this.#refuse(key, `${owner}: ${struct.name} has no field ${key.value}`);
       const inner = this.#value(item, field.type, `${owner}.${key.value}`);
-      if (struct.kind === "union") return { kind: key.value, value: inner };
-      value[key.value] = inner;
+      if (struct.kind === "union") return { kind: field.name, value: inner };
+      value[field.name] = inner;
     }
     return value;
   }
 
-  #early(struct: Struct, name: string): { type: Type } | undefined {
+  #early(struct: Struct, name: string): { name: string; type: Type } | undefined {
     const node = this.#nodes.get(struct.name);
     if (this.#structs.get(struct.name) !== struct || node === undefined || !("fields" in node)) return undefined;
     const field = node.fields.find((each) => each.name === name);
-    return field && { type: this.#type(field.type, field.annotations) };
+    return field && { name: field.annotations["js.name"] ?? name, type: this.#type(field.type, field.annotations) };
   }
 
   #reference(text: string, at: Position, type: Type, owner: string): unknown {
