@@ -17,7 +17,7 @@ import { limits } from "#lib/revolved/limits.ts";
 import { sign } from "#lib/revolved/tokens.ts";
 import { CageError, fn, keep, secret, z } from "#runtime";
 
-/** Plain data, so that a reload replaces all the code and none of the state. */
+/** Plain data, so that a reload replaces all the code and none of the state. Another shape of it needs another name. */
 export const hub: Hub = keep("channels", () => createHub(randomBytes(6).toString("base64url")));
 
 let tokenSecret: string | undefined;

@@ -73,6 +73,7 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
   const finish = (reason: Parameters<CspListener["gone"]>[0]) => {
     if (ended) return;
     ended = true;
+    globalThis.removeEventListener?.("pagehide", leave);
     listening?.abort();
     become("off");
     listener.gone(reason);
@@ -237,6 +238,15 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
     }).catch(() => {});
   }
 
+  const leave = () => {
+    if (ended) return;
+    farewell();
+    finish("closed");
+  };
+  // The server need not wait for a time-out to forget a page that was left. A page that comes back from the browser's
+  // cache finds its session gone, and the layer above makes another.
+  globalThis.addEventListener?.("pagehide", leave);
+
   void handshake();
   return {
     send(text) {
@@ -244,11 +254,7 @@ export function openCsp(options: CspOptions, listener: CspListener): CspSession 
       waiting.push(packet(++numbered, text));
       void flush();
     },
-    close() {
-      if (ended) return;
-      farewell();
-      finish("closed");
-    },
+    close: leave,
     get state() {
       return state;
     },

@@ -40,6 +40,8 @@ export interface CspHttpOptions {
   readonly sessions: Sessions;
   /** `du` and `i` are cut to this: half the session's time-out, or a poll could outlast its session. */
   readonly maxDurationS: number;
+  /** Default: limits.ts. Has to be well under what a session may buffer. */
+  readonly maxStreamBytes?: number;
 }
 
 const nothing = () => {};
@@ -47,12 +49,14 @@ const nothing = () => {};
 export class CspHttp {
   readonly #sessions: Sessions;
   readonly #maxDurationS: number;
+  readonly #maxStreamBytes: number;
   readonly #variables = new WeakMap<Session, Variables>();
   #draining = false;
 
   constructor(options: CspHttpOptions) {
     this.#sessions = options.sessions;
     this.#maxDurationS = options.maxDurationS;
+    this.#maxStreamBytes = options.maxStreamBytes ?? limits.maxStreamBytes;
   }
 
   /** Returns what to call when the client leaves before the reply has ended. */
@@ -122,7 +126,7 @@ export class CspHttp {
   }
 
   #comet(session: Session, variables: Variables, reply: Reply): () => void {
-    const carrier = new CometReply(reply, variables, this.#sessions.clock());
+    const carrier = new CometReply(reply, variables, this.#maxStreamBytes, this.#sessions.clock());
     session.attach(carrier);
     if ((variables.durationS === 0 || this.#draining) && session.carries(carrier)) session.release();
     else carrier.open();
@@ -137,6 +141,7 @@ export class CspHttp {
 class CometReply implements Carrier {
   readonly #reply: Reply;
   readonly #variables: Variables;
+  readonly #maxBytes: number;
   readonly #endsAtMs: number;
   #wroteAtMs: number;
   #nowMs: number;
@@ -144,9 +149,10 @@ class CometReply implements Carrier {
   #begun = false;
   #done = false;
 
-  constructor(reply: Reply, variables: Variables, nowMs: number) {
+  constructor(reply: Reply, variables: Variables, maxBytes: number, nowMs: number) {
     this.#reply = reply;
     this.#variables = variables;
+    this.#maxBytes = maxBytes;
     this.#nowMs = nowMs;
     this.#wroteAtMs = nowMs;
     this.#endsAtMs = nowMs + variables.durationS * 1000;
@@ -164,7 +170,7 @@ class CometReply implements Carrier {
       return false;
     }
     this.#write(body);
-    if (this.#bytes < limits.maxStreamBytes) return true;
+    if (this.#bytes < this.#maxBytes) return true;
     this.#done = true;
     this.#reply.end();
     return false;

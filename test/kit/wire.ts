@@ -21,6 +21,8 @@ export type Fate =
   | "503";
 export const fates: readonly Fate[] = ["ok", "lost", "answer lost", "mute", "forget", "503"];
 
+const latencyMs = 10;
+
 export interface Application {
   connect?(session: Session): void;
   message(session: Session, text: string): void;
@@ -47,8 +49,13 @@ export function wire(application: Application, ahead: Fate[] = []) {
   const csp = new CspHttp({ sessions, maxDurationS: 30 });
   const broken = () => new TypeError("fetch failed");
 
+  /** A request takes its time there, so that things happen meanwhile. */
   const ask = (url: string, init: RequestInit = {}): Promise<Response> =>
+    new Promise((resolve) => setTimeout(() => resolve(reach(url, init)), latencyMs));
+
+  const reach = (url: string, init: RequestInit): Promise<Response> =>
     new Promise((resolve, reject) => {
+      if (init.signal?.aborted) return reject(broken());
       const [path = "", query = ""] = url.split("?");
       const fate = ahead.shift() ?? "ok";
       counts.requests++;

@@ -28,7 +28,9 @@ const base = "/csp";
 const sweepEveryMs = 500;
 /** A request has to be there whole in this time, or its connection is closed (slow loris). */
 const requestTimeoutMs = 15_000;
-/** A connection that moves no byte for so long is dead; the longest honest silence is a poll of `du` at most 30 s. */
+/** The clients of 2009 give up on a poll after 45 s; what is between us, often after 60. */
+const longestPollS = 40;
+/** A connection that moves no byte for so long is dead; the longest honest silence is a poll. */
 const idleSocketMs = 90_000;
 
 export const comet: InterfaceProtocol<CometOptions> = {
@@ -64,7 +66,11 @@ class Comet implements Interface {
       limits: { ...options, lingerMs: Math.min(limits.lingerMs, options.sessionTimeoutMs) },
       accept: (session) => this.#accept(session),
     });
-    this.#csp = new CspHttp({ sessions: this.#sessions, maxDurationS: options.sessionTimeoutMs / 2000 });
+    this.#csp = new CspHttp({
+      sessions: this.#sessions,
+      maxDurationS: Math.min(longestPollS, options.sessionTimeoutMs / 2000),
+      maxStreamBytes: Math.min(limits.maxStreamBytes, options.maxBufferedBytes / 4),
+    });
     this.#server = createServer(
       {
         headersTimeout: requestTimeoutMs,

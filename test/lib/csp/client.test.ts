@@ -39,6 +39,7 @@ describe("the client of a session", () => {
             { url: "/csp", fetch: server.fetch, ...(transport ? { transport } : {}) },
             { message: (text) => down.push(text), gone: (reason) => down.push(`gone: ${reason}`) },
           );
+          await passUntil(server.sweep, () => session !== undefined);
           const texts = Array.from({ length: count }, (_, n) => `${n} å`);
           for (const text of texts) {
             client.send(text);

@@ -163,26 +163,36 @@ describe("a comet session", () => {
 });
 
 describe("the comet interface", () => {
+  /** A poll that is surely open: the packet sent behind it on the same connection has been handled. */
+  async function openPoll(module: Module = {}) {
+    const handled = inbox<string>();
+    const running = await start({ ...module, message: (_, text) => handled.push(text) });
+    const key = await handshake(running.url);
+    const socket = dial(Number(new URL(running.url).port), "127.0.0.1");
+    let text = "";
+    socket.on("data", (data) => (text += String(data)));
+    const closed = new Promise<string>((resolve) => socket.on("close", () => resolve(text)));
+    const ask = (path: string, body: string) =>
+      `POST /csp/${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    socket.write(ask(`comet?s=${key}&a=0`, "") + ask(`send?s=${key}`, '[[1,0,"x"]]'));
+    await handled.until(1);
+    return { running, key, closed, socket };
+  }
+
   it("answers an open poll with an empty batch when another takes its place", async () => {
-    const { url } = await start({});
-    const key = await handshake(url);
-    const first = fetch(`${url}/comet?s=${key}&a=0`);
-    // The second must be the later one: it waits until the first has a connection's head start.
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    void fetch(`${url}/comet?s=${key}&a=0`).catch(() => {});
-    expect(await (await first).text()).toBe("([])");
+    const { running, key, closed, socket } = await openPoll();
+    const second = fetch(`${running.url}/comet?s=${key}&a=0&du=0.3`);
+    expect(await (await second).text()).toBe("([])");
+    socket.end();
+    expect(await closed).toContain("\r\n\r\n([])");
   });
 
   it("drains: open polls end with an empty batch on a closing connection, and nobody new is taken", async () => {
-    const running = await start({});
-    const key = await handshake(running.url);
-    const poll = fetch(`${running.url}/comet?s=${key}&a=0`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const drained = running.interface.drain();
-    const answer = await poll;
-    expect(answer.headers.get("connection")).toBe("close");
-    expect(await answer.text()).toBe("([])");
-    await drained;
+    const { running, closed } = await openPoll();
+    await running.interface.drain();
+    const text = await closed;
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK.*Connection: close.*\r\n\r\n\(\[\]\)/s);
+    await expect(fetch(`${running.url}/handshake`, { method: "POST", body: "{}" })).rejects.toThrow();
   });
 
   it("lets in pages of the listed origins only, and lets those read its errors", async () => {
