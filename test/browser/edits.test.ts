@@ -92,9 +92,22 @@ describe("Planet, edited while it serves", () => {
   });
 
   it("shows an edited translation in the open page and to the next request", async () => {
-    edit("cages/surface/components/forum/rating/en.json", "No points", "Zero points");
-    await page.waitForFunction(() => document.querySelector(".score")?.textContent?.includes("Zero points"));
-    expect(await html(thread)).toContain("Zero points");
+    edit("cages/surface/components/forum/rating/en.json", "other {# points}", "other {# stars}");
+    await page.waitForFunction(() => document.querySelector(".score")?.textContent?.includes("0 stars"));
+    expect(await html(thread)).toContain("0 stars");
+  });
+
+  it("keeps up with forty saves in a row", async () => {
+    const path = "cages/surface/components/forum/thread/en.json";
+    const begins = (text: string) =>
+      page.waitForFunction((text) => document.querySelector(".head .fine")?.textContent?.startsWith(text), text);
+    for (let n = 0; n < 20; n++) {
+      edit(path, `"Started by`, `"Begun ${n} by`);
+      await begins(`Begun ${n} by`);
+      edit(path, `"Begun ${n} by`, `"Started by`);
+      await begins("Started by");
+    }
+    expect(await page.evaluate(() => "sameDocument" in window)).toBe(true);
   });
 
   it("shows an edited style in the open page", async () => {

@@ -107,7 +107,7 @@ describe("Planet, in two browsers", () => {
     const took: number[] = [];
     for (const [press, shown] of [
       ["1", "1 point"],
-      ["0", "No points"],
+      ["0", "0 points"],
       ["1", "1 point"],
     ] as const) {
       const seen = watchFor(ann, ".posts > li:nth-child(2) .score", shown);
