@@ -26,8 +26,6 @@ const base = "/csp";
 
 /** How exact `du`, `i` and time-outs are; half a second is nothing beside them and costs a loop over the sessions. */
 const sweepEveryMs = 500;
-/** A request has to be there whole in this time, or its connection is closed (slow loris). */
-const requestTimeoutMs = 15_000;
 /** The clients of 2009 give up on a poll after 45 s; what is between us, often after 60. */
 const longestPollS = 40;
 /** A connection that moves no byte for so long is dead; the longest honest silence is a poll. */
@@ -73,9 +71,9 @@ class Comet implements Interface {
     });
     this.#server = createServer(
       {
-        headersTimeout: requestTimeoutMs,
-        requestTimeout: requestTimeoutMs,
-        connectionsCheckingInterval: 2_000,
+        headersTimeout: options.requestTimeoutMs,
+        requestTimeout: options.requestTimeoutMs,
+        connectionsCheckingInterval: Math.min(2_000, options.requestTimeoutMs / 2),
         keepAliveTimeout: 65_000,
         maxHeaderSize: 8 * 1024,
       },
@@ -93,8 +91,9 @@ class Comet implements Interface {
     // One poll, one send and a spare for each session: past that it is not clients of ours that connect.
     this.#server.maxConnections = options.maxSessions * 3;
     this.#server.setTimeout(idleSocketMs);
-    this.#server.on("clientError", (_error, socket) => {
-      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+      if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     });
   }
 
