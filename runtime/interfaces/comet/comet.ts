@@ -17,6 +17,7 @@ import { limits } from "../../../lib/csp/limits.ts";
 import { judge } from "../../../lib/csp/origins.ts";
 import type { Session } from "../../../lib/csp/session.ts";
 import { Sessions } from "../../../lib/csp/sessions.ts";
+import { CageError } from "../../errors.ts";
 import { outside } from "../../request/request.ts";
 import type { Interface, InterfaceHost, InterfaceProtocol } from "../interface.ts";
 import { Conversation } from "./conversation.ts";
@@ -34,7 +35,12 @@ const idleSocketMs = 90_000;
 export const comet: InterfaceProtocol<CometOptions> = {
   protocol: "comet",
   options,
-  create: (o, host) => new Comet(o, host),
+  validate(module) {
+    for (const name of ["connect", "message", "disconnect"])
+      if (module[name] !== undefined && typeof module[name] !== "function")
+        throw new CageError("LOAD", `a comet module's ${name} has to be a function, or not be exported`);
+  },
+  create: (given, host) => new Comet(given, host),
 };
 
 class Comet implements Interface {
