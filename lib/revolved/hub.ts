@@ -82,6 +82,8 @@ export function publishAll(hub: Hub, entries: readonly Entry[], nowMs: number): 
 }
 
 export function leave(hub: Hub, subscriber: Subscriber): void {
+  // Its beginning may have failed.
+  if (subscriber.data["revolved"] === undefined) return;
   hub.sessions--;
   const seat = seatOf(subscriber);
   for (const channel of [...seat.channels]) unsubscribe(hub, subscriber, channel);

@@ -64,6 +64,23 @@ describe("the orbit cage", () => {
     expect(poll.heard).toEqual(sse.heard);
   });
 
+  it("answers other cages: positions, history since one of them, numbers; and refuses what is no channel", async () => {
+    const [first] = await post("thread.9", "one");
+    await post("thread.9", "two");
+    expect(await call("channels.history", "thread.9", first)).toMatchObject({
+      gap: false,
+      events: [{ type: "post", data: { id: "two", text: "hallå" } }],
+    });
+    expect(await call("channels.history", "thread.9", "other:1")).toMatchObject({ gap: true, events: [] });
+    const positions = await call<Record<string, string>>("channels.positions", ["thread.9", "unused"]);
+    expect(positions["unused"]).toBe(positions["thread.9"]);
+    expect(await call("channels.stats")).toMatchObject({ sessions: 2, subscribedChannels: 1, subscriptions: 2 });
+    for (const entry of [{ channel: "no good", type: "t", data: 1 }, { channel: "a", data: 1 }, 7])
+      expect((await project.cage("call", "orbit", "channels.publish", JSON.stringify([entry]))).stderr).toContain(
+        "BAD_INPUT",
+      );
+  });
+
   it("keeps sessions, subscriptions and history while its code is replaced", async () => {
     const granted = await grant("thread.2");
     const { heard, gaps, client } = follow("sse", "thread.2", granted);

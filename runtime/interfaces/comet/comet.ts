@@ -17,6 +17,7 @@ import { limits } from "../../../lib/csp/limits.ts";
 import { judge } from "../../../lib/csp/origins.ts";
 import type { Session } from "../../../lib/csp/session.ts";
 import { Sessions } from "../../../lib/csp/sessions.ts";
+import { CageError } from "../../errors.ts";
 import { outside } from "../../request/request.ts";
 import type { Interface, InterfaceHost, InterfaceProtocol } from "../interface.ts";
 import { Conversation } from "./conversation.ts";
@@ -26,8 +27,6 @@ const base = "/csp";
 
 /** How exact `du`, `i` and time-outs are; half a second is nothing beside them and costs a loop over the sessions. */
 const sweepEveryMs = 500;
-/** A request has to be there whole in this time, or its connection is closed (slow loris). */
-const requestTimeoutMs = 15_000;
 /** The clients of 2009 give up on a poll after 45 s; what is between us, often after 60. */
 const longestPollS = 40;
 /** A connection that moves no byte for so long is dead; the longest honest silence is a poll. */
@@ -36,7 +35,12 @@ const idleSocketMs = 90_000;
 export const comet: InterfaceProtocol<CometOptions> = {
   protocol: "comet",
   options,
-  create: (o, host) => new Comet(o, host),
+  validate(module) {
+    for (const name of ["connect", "message", "disconnect"])
+      if (module[name] !== undefined && typeof module[name] !== "function")
+        throw new CageError("LOAD", `a comet module's ${name} has to be a function, or not be exported`);
+  },
+  create: (given, host) => new Comet(given, host),
 };
 
 class Comet implements Interface {
@@ -73,9 +77,9 @@ class Comet implements Interface {
     });
     this.#server = createServer(
       {
-        headersTimeout: requestTimeoutMs,
-        requestTimeout: requestTimeoutMs,
-        connectionsCheckingInterval: 2_000,
+        headersTimeout: options.requestTimeoutMs,
+        requestTimeout: options.requestTimeoutMs,
+        connectionsCheckingInterval: Math.min(2_000, options.requestTimeoutMs / 2),
         keepAliveTimeout: 65_000,
         maxHeaderSize: 8 * 1024,
       },
@@ -93,8 +97,9 @@ class Comet implements Interface {
     // One poll, one send and a spare for each session: past that it is not clients of ours that connect.
     this.#server.maxConnections = options.maxSessions * 3;
     this.#server.setTimeout(idleSocketMs);
-    this.#server.on("clientError", (_error, socket) => {
-      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+      if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     });
   }
 

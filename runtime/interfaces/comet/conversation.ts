@@ -120,8 +120,9 @@ export class Conversation {
         });
         return;
       } catch (error) {
-        // Refused by the queue before it ran, so it may be tried again.
-        if (!began && (error as { code?: unknown }).code === "OVERLOADED") {
+        // Refused by the queue, or too long in it: it has not run, so it may be tried again.
+        const { code } = error as { code?: unknown };
+        if (!began && (code === "OVERLOADED" || code === "EXPIRED")) {
           await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
           continue;
         }

@@ -18,6 +18,8 @@ export const options = z.strictObject({
     .array(z.string().regex(/^(\*|https?:\/\/[^/\s]+)$/, "an origin is scheme://host[:port], without a path"))
     .default([]),
   sessionTimeoutMs: z.int().min(200).max(600_000).default(limits.sessionTimeoutMs),
+  /** A request has to be there whole in this time, or its connection is closed: slow ones would hold all there are. */
+  requestTimeoutMs: z.int().min(100).max(300_000).default(15_000),
   maxSessions: z.int().min(1).default(limits.maxSessions),
   maxBufferedBytes: z.int().min(1024).default(limits.maxBufferedBytes),
   maxBodyBytes: z

@@ -390,3 +390,31 @@ describe("the forms of the protocol", () => {
     expect(reply.text).toBe('([[1,0,"a"],[2,0,"b"]])');
   });
 });
+
+describe("the client of 2009 (js.io), by the requests it makes", () => {
+  it("shakes hands, writes base64url, polls, and answers the end with its own", () => {
+    const server = serve();
+    const shaken = server.ask("/handshake", "ct=application%2Fjavascript", "{}").reply;
+    expect(shaken).toMatchObject({ status: 200, text: '({"session":"key1"})' });
+    expect(shaken.headers["Content-Type"]).toContain("application/javascript");
+    expect(server.ask("/send", "s=key1&a=0", '[[1,1,"csOka3Ntw7ZyZ8Olcw=="]]').reply.text).toBe('("OK")');
+    expect(server.received).toEqual(["räksmörgås"]);
+    const poll = server.ask("/comet", "s=key1&a=0").reply;
+    server.send("å");
+    expect(poll.text).toBe('([[1,1,"w6U"]])');
+    server.sessions.find("key1")?.close();
+    expect(server.ask("/comet", "s=key1&a=1").reply.text).toBe("([[2,0,null]])");
+    expect(server.ask("/send", "s=key1&a=2", "[[2,0,null]]").reply.status).toBe(200);
+    expect(server.ask("/comet", "s=key1&a=2").reply).toMatchObject({ status: 404, text: "'Session not found'" });
+  });
+
+  it("by JSONP: everything in the query, a new function's name each time, and d=null on comet", () => {
+    const server = serve();
+    const shaken = server.ask("/handshake", "ct=application%2Fjavascript&d=%7B%7D&n=0.1&rs=%3B&rp=cb1").reply;
+    expect(shaken.text).toBe('cb1({"session":"key1"});');
+    server.send("x");
+    expect(server.ask("/comet", "s=key1&a=0&d=null&n=0.2&bs=%3B&bp=cb2").reply.text).toBe('cb2([[1,0,"x"]]);');
+    const sent = server.ask("/send", "s=key1&a=1&d=%5B%5B1%2C1%2C%22aGk%22%5D%5D&n=0.3&rs=%3B&rp=cb3").reply;
+    expect([sent.text, server.received]).toEqual(['cb3("OK");', ["hi"]]);
+  });
+});

@@ -269,6 +269,39 @@ describe("the comet interface", () => {
     expect(text).toMatch(/^HTTP\/1.1 400/);
   });
 
+  it("ends connections whose requests never get finished, head or body", async () => {
+    const { url } = await start({}, { requestTimeoutMs: 200 });
+    const halves = [
+      "GET /csp/comet?s=x HTTP/1.1\r\nHost: loc",
+      "POST /csp/send?s=x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[[",
+    ];
+    for (const half of halves) {
+      const socket = dial(Number(new URL(url).port), "127.0.0.1");
+      const text = await new Promise<string>((resolve) => {
+        let all = "";
+        socket.on("data", (data) => (all += String(data)));
+        socket.on("close", () => resolve(all));
+        socket.write(half);
+      });
+      expect(text).toMatch(/^HTTP\/1\.1 408/);
+    }
+  });
+
+  it("survives a client that goes away at any moment", async () => {
+    const { url } = await start(echo);
+    const port = Number(new URL(url).port);
+    const key = await handshake(url, "is=1&bs=%0A");
+    const head = `POST /csp/comet?s=${key}&a=0 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`;
+    for (let cut = 1; cut < head.length; cut += 7) {
+      const socket = dial(port, "127.0.0.1");
+      await new Promise<void>((written) => socket.write(head.slice(0, cut), () => written()));
+      socket.resetAndDestroy();
+    }
+    await fetch(`${url}/send?s=${key}`, { method: "POST", body: '[[1,0,"hi"]]' });
+    const answer = await fetch(`${url}/comet?s=${key}&a=0&is=0&du=5`);
+    expect(await answer.text()).toBe('([[1,0,"echo hi"]])\n');
+  });
+
   it("refuses one session too many with 503", async () => {
     const { url } = await start({}, { maxSessions: 2 });
     await handshake(url);
