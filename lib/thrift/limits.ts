@@ -12,8 +12,11 @@ export const limits = {
   messageMembers: 2_000_000,
   /** Structs and containers inside each other: TConfiguration's recursion limit; deeper input aims at the stack. */
   depth: 64,
-  /** Calls of one connection that run, or wait for an answer, at once; a server reads no further, a client refuses. */
-  pipelined: 128,
+  /**
+   * Calls of one connection that run, or wait for an answer, at once; a server reads no further, a client refuses. Room
+   * for all that a busy front end asks on one connection; what may really run is bounded by the service's own queue.
+   */
+  pipelined: 1024,
   /** A method's name with its service: 2 x the longest name seen in any public IDL, generously. */
   nameBytes: 1024,
   /** Answers written but not yet taken by the peer; past it no more calls are read from that connection. */
