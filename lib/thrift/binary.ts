@@ -10,10 +10,10 @@ import type { Limits } from "./limits.ts";
 import { hexOfUuid, uuidOfBytes } from "./uuid.ts";
 import {
   Budget,
+  checkedEnvelope,
   type Envelope,
   Growing,
   type Input,
-  messageTypes,
   type Output,
   type Protocol,
   skip,
@@ -166,9 +166,9 @@ class BinaryInput implements Input {
           "PROTOCOL",
           `unknown version ${(first >>> 16).toString(16)} of the binary protocol; 8001 is expected`,
         );
-      return envelope(this.#name(this.i32()), first & 0xff, this.i32());
+      return checkedEnvelope(this.#name(this.i32()), first & 0xff, this.i32());
     }
-    return envelope(this.#name(first), this.i8(), this.i32());
+    return checkedEnvelope(this.#name(first), this.i8(), this.i32());
   }
 
   #name(length: number): string {
@@ -273,12 +273,6 @@ function least(type: number): number {
   const size = leastBytes[type];
   if (!size) throw new ThriftError("PROTOCOL", `a container of unknown wire type ${type}`);
   return size;
-}
-
-function envelope(name: string, type: number, seqid: number): Envelope {
-  if (type < messageTypes.CALL || type > messageTypes.ONEWAY)
-    throw new ThriftError("PROTOCOL", `message type ${type}; 1 to 4 are expected`, { type: "INVALID_MESSAGE_TYPE" });
-  return { name, type, seqid };
 }
 
 export const binary: Protocol = {

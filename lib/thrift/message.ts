@@ -7,14 +7,16 @@
  * and anyone else reads a sentence.
  */
 import { binary } from "./binary.ts";
+import { compact } from "./compact.ts";
 import { type ApplicationType, applicationTypes, ThriftError } from "./errors.ts";
 import { type Input, messageTypes, type Output, type Protocol, wire } from "./wire.ts";
 
-/** Told by the first byte: 80 strict binary, 00 old binary (a name shorter than 2^24). */
+/** Told by the first byte: 80 strict binary, 00 old binary (a name shorter than 2^24), 82 compact. */
 export function protocolOf(frame: Buffer): Protocol {
   const first = frame[0];
   if (first === 0x80 || first === 0x00) return binary;
-  throw new ThriftError("PROTOCOL", `a message that begins with byte ${first}; binary Thrift begins with 128 or 0`);
+  if (first === 0x82) return compact;
+  throw new ThriftError("PROTOCOL", `a message that begins with byte ${first}; Thrift begins with 128, 130 or 0`);
 }
 
 export function writeApplicationException(output: Output, type: ApplicationType, message: string): void {

@@ -34,6 +34,12 @@ export interface Envelope {
   readonly seqid: number;
 }
 
+export function checkedEnvelope(name: string, type: number, seqid: number): Envelope {
+  if (type < messageTypes.CALL || type > messageTypes.ONEWAY)
+    throw new ThriftError("PROTOCOL", `message type ${type}; 1 to 4 are expected`, { type: "INVALID_MESSAGE_TYPE" });
+  return { name, type, seqid };
+}
+
 export interface Output {
   messageBegin(envelope: Envelope): void;
   enter(): void;

@@ -15,6 +15,7 @@
 import { connect, type Socket } from "node:net";
 import { z } from "../../lib/schema.ts";
 import { ClientSession, DeclaredError } from "../../lib/thrift/client.ts";
+import { protocols } from "../../lib/thrift/compact.ts";
 import { ThriftError } from "../../lib/thrift/errors.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
 import { schemaOf } from "../../lib/thrift/schema.ts";
@@ -30,6 +31,8 @@ const options = z.strictObject({
   idl: z.custom<Idl>((value) => typeof value === "string", "the text of an IDL; import it from its .thrift file"),
   includes: z.record(z.string(), z.string()).default({}),
   poolSize: z.int().min(1).max(16).default(1),
+  /** How calls are written; a server of ours reads either. */
+  encoding: z.enum(["binary", "compact"]).default("binary"),
   /** Whether calls name their service. Default: when the IDL has more than one. */
   multiplexed: z.boolean().optional(),
   connectTimeoutMs: z.int().positive().default(2000),
@@ -96,7 +99,7 @@ class Line {
       clearTimeout(timer);
     }
     this.#waitMs = 0;
-    const session = new ClientSession(socket);
+    const session = new ClientSession(socket, { protocol: protocols[this.#options.encoding] });
     this.#session = session;
     return session;
   }

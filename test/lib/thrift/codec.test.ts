@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { binary } from "../../../lib/thrift/binary.ts";
 import { Codec } from "../../../lib/thrift/codec.ts";
-import { limits } from "../../../lib/thrift/limits.ts";
+import { compact } from "../../../lib/thrift/compact.ts";
+import { type Limits, limits } from "../../../lib/thrift/limits.ts";
 import { type Field, schemaOf, type Type } from "../../../lib/thrift/schema.ts";
+import type { Protocol } from "../../../lib/thrift/wire.ts";
 import { schemaOfFile } from "./kit.ts";
 
 const schema = schemaOfFile("every.thrift");
@@ -11,18 +13,13 @@ const codec = new Codec();
 const structs = [...schema.structs.values()];
 const typeOf = (name: string): Type => ({ kind: "struct", struct: structs.find((each) => each.name === name)! });
 
-const written = (type: Type, value: unknown, of = codec): Buffer => {
-  binary.output.begin();
-  of.writer(type)(binary.output, value);
-  return binary.output.finish();
+const written = (type: Type, value: unknown, of = codec, protocol: Protocol = binary): Buffer => {
+  protocol.output.begin();
+  of.writer(type)(protocol.output, value);
+  return protocol.output.finish();
 };
-const read = (
-  type: Type,
-  bytes: Buffer,
-  of = codec,
-  bounds = limits as Parameters<typeof binary.input>[1],
-): unknown => {
-  const input = binary.input(bytes, bounds);
+const read = (type: Type, bytes: Buffer, of = codec, bounds: Limits = limits, protocol: Protocol = binary): unknown => {
+  const input = protocol.input(bytes, bounds);
   const value = of.reader(type)(input);
   expect(input.left).toBe(0);
   return value;
@@ -86,7 +83,8 @@ describe("whatever is written", () => {
     const type: Type = { kind: "struct", struct };
     fc.assert(
       fc.property(any(type), (value) => {
-        expect(read(type, written(type, value))).toEqual(value);
+        for (const protocol of [binary, compact])
+          expect(read(type, written(type, value, codec, protocol), codec, limits, protocol)).toEqual(value);
       }),
       { numRuns: 200 },
     );
@@ -97,7 +95,10 @@ describe("whatever is written", () => {
     for (const struct of structs)
       fc.assert(
         fc.property(any({ kind: "struct", struct }), (value) => {
-          expect(read(nothing, written({ kind: "struct", struct }, value))).toEqual({});
+          for (const protocol of [binary, compact]) {
+            const bytes = written({ kind: "struct", struct }, value, codec, protocol);
+            expect(read(nothing, bytes, codec, limits, protocol)).toEqual({});
+          }
         }),
         { numRuns: struct.kind === "union" ? 20 : 50 },
       );
@@ -112,6 +113,14 @@ describe("whatever is written", () => {
       "0fffff0200000002010008" + "0001fffffffe" + "0b000200000002c3bc" + "00",
     );
   });
+});
+
+test("uuids are sixteen bytes in either protocol, and nothing else is one", () => {
+  const type: Type = { kind: "struct", struct: schemaOf("struct A { 1: uuid a, 2: list<uuid> b }").structs.get("A")! };
+  const value = { a: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", b: ["00000000-0000-0000-0000-00000000ffff"] };
+  for (const protocol of [binary, compact])
+    expect(read(type, written(type, value, codec, protocol), codec, limits, protocol)).toEqual(value);
+  expect(() => written(type, { a: "6ba7b810" })).toThrow('A.a > "6ba7b810" is no uuid');
 });
 
 test("a default takes the place of what is missing, anew for each reader", () => {
@@ -149,6 +158,17 @@ test("keys and fields with the names of what every object has are values like ot
   ]);
   expect(Object.keys(back)).toEqual(["m", "toString"]);
   expect(() => written(type, { m: {} })).toThrow("A.toString is required, but missing");
+});
+
+test("compact holds the exact bytes of the specification", () => {
+  const { structs: made } = schemaOf(
+    "struct A { 1: i32 a, 2: bool b, 20: list<bool> c, 21: double d, 3: map<i8, i64> e }",
+  );
+  const type: Type = { kind: "struct", struct: made.get("A")! };
+  const value = { a: -2, b: false, e: new Map([[-1, -1n]]), c: [true, false], d: 1 };
+  expect(written(type, value, codec, compact).toString("hex")).toBe(
+    "1503" + "12" + "1b0136ff01" + "0928210102" + "17000000000000f03f" + "00",
+  );
 });
 
 test.each([
@@ -235,12 +255,13 @@ describe("hostile bytes", () => {
         any100,
         fc.nat(),
         fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 6 }),
-        ({ struct, value }, cut, changes) => {
+        fc.constantFrom(binary, compact),
+        ({ struct, value }, cut, changes, protocol) => {
           const type: Type = { kind: "struct", struct };
-          const bytes = written(type, value);
+          const bytes = written(type, value, codec, protocol);
           for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
           try {
-            codec.reader(type)(binary.input(bytes.subarray(0, (cut % bytes.length) + 1)));
+            codec.reader(type)(protocol.input(bytes.subarray(0, (cut % bytes.length) + 1)));
           } catch (error) {
             expect(["PROTOCOL", "BAD_VALUE", "TOO_LARGE"]).toContain((error as { code?: string }).code);
           }

@@ -9,6 +9,7 @@ import socket
 import sys
 
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolFactory
+from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.server.TServer import TThreadedServer
 from thrift.Thrift import TApplicationException, TMessageType
@@ -90,6 +91,11 @@ def client(port):
         calls(Echo.Client(protocol))
         print(json.dumps({"strict": strict, "calls": "ok"}))
         transport.close()
+
+    transport, _ = dial()
+    calls(Echo.Client(TMultiplexedProtocol(TCompactProtocol(transport), "Echo")))
+    print(json.dumps({"compact": True, "calls": "ok"}))
+    transport.close()
 
     transport, protocol = dial()
     unknown = thrown(TApplicationException, lambda: Echo.Client(TMultiplexedProtocol(protocol, "Nobody")).flag(True))

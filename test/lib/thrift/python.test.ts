@@ -34,7 +34,7 @@ describe.skipIf(missing.length > 0)(title, () => {
     rmSync(made, { recursive: true, force: true });
   });
 
-  test("calls our server: every type, exceptions, oneway, multiplexed and not, strict and old envelopes", async () => {
+  test("calls our server: every type, exceptions, oneway, multiplexed and not, strict and old envelopes, compact", async () => {
     ours = await serve();
     const peer = python("client", String(ours.port));
     let output = "";
@@ -52,6 +52,7 @@ describe.skipIf(missing.length > 0)(title, () => {
     ).toEqual([
       { strict: true, calls: "ok" },
       { strict: false, calls: "ok" },
+      { compact: true, calls: "ok" },
       { unknown: 1 },
       {
         name: "scalars",
