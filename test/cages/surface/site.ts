@@ -5,10 +5,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AccountsClient, ForumClient } from "../../../cages/impact/planet.thrift";
 import * as channels from "../../../cages/orbit/channels.ts";
 import * as comet from "../../../cages/orbit/comet.ts";
 import { life } from "../../../cages/surface/assets.ts";
-import type { Comment, Impact, Notice, Person, Post, Rating, Thread } from "../../../cages/surface/model.ts";
+import type { Comment, Notice, Person, Post, Rating, Thread } from "../../../cages/surface/model.ts";
 import * as web from "../../../cages/surface/web.ts";
 import { keepSecretsIn } from "../../../runtime/cage/secret.ts";
 import { CageError } from "../../../runtime/errors.ts";
@@ -20,6 +21,11 @@ import { createHost } from "../../kit/host.ts";
 
 const refused = (code: string, message: string, fields: Record<string, string> = {}): Error =>
   Object.assign(new Error(message), { name: "Refused", code, details: { fields } });
+
+interface Impact {
+  readonly Accounts: AccountsClient;
+  readonly Forum: ForumClient;
+}
 
 /** Impact as its contract says, in memory. */
 export function memoryImpact(publish: (channel: string, type: string, data: unknown) => void) {
