@@ -7,6 +7,7 @@ import { home } from "../kit/project.ts";
 const benches: Readonly<Record<string, readonly string[]>> = {
   start: ["p50_ms"],
   reload: ["p50_ms", "p95_ms"],
+  page: ["ratio", "pages_per_s", "hand_per_s", "whole_per_s"],
   modules: ["save_p50_ms", "heap_growth_mb", "call_ratio"],
 };
 

@@ -95,7 +95,7 @@ describe("without reloading", () => {
     await ann.waitForSelector('.way[aria-pressed="true"]');
     expect(await bo.locator('.way[aria-pressed="true"]').count()).toBe(0);
     await ann.click(".way >> nth=0");
-    await bo.waitForSelector("text=No points");
+    await bo.waitForSelector("text=0 points");
   });
 
   test("comments arrive, twice by the same person", async () => {
