@@ -71,7 +71,16 @@ export function component<P, E = Record<never, never>, Cx = unknown>(
   if (!componentName.test(id)) throw new Error(`"${id}" is no component name; write folder/name`);
   registry.set(id, definition as unknown as AnyDefinition);
   const call = (props: P): Html => made({ [note]: "call", id, props });
-  return Object.assign(call, { id, keyOf: (props: P) => definition.key(props) });
+  return Object.assign(call, { id, keyOf: (props: P) => definition.key(props), [defined]: definition });
+}
+
+const defined = Symbol.for("cage.template.definition");
+
+/** Makes the components among a module's exports the current ones: a module that was loaded before does not run again. */
+export function register(module: unknown): void {
+  for (const each of Object.values(module as Record<string, { id?: unknown; [defined]?: AnyDefinition } | undefined>)) {
+    if (each?.[defined] !== undefined) registry.set(String(each.id), each[defined]);
+  }
 }
 
 export const components =

@@ -10,7 +10,7 @@
 import type { Component, Frame, Live, LiveList } from "../contract.ts";
 import { known, show } from "./fill.ts";
 import { keepingFocus, move } from "./hold.ts";
-import { type AnyDefinition, type Call, note, registry } from "./html.ts";
+import { type AnyDefinition, type Call, note, register, registry } from "./html.ts";
 
 export interface PageOptions {
   /** Brings the page's data again, when what is shown is not known well enough. Called one at a time. */
@@ -142,7 +142,7 @@ export function createPage(options: PageOptions): Page {
       if (/\.css(\?|$)/.test(url)) style(name, url);
       else {
         names.push(name);
-        await (options.load ?? ((from: string) => import(from)))(url);
+        register(await (options.load ?? ((from: string) => import(from)))(url));
       }
     }
     if (names.length === 0) return;
