@@ -75,13 +75,19 @@ export function messages<Key extends string>(
   }
 
   const byPlace = new Map<string, Readonly<Record<Key, Message>>>();
+  // A page asks hundreds of times for one viewer: the last answer is remembered by the object itself.
+  let last: Viewer | undefined;
+  let lastAll: Readonly<Record<Key, Message>> | undefined;
   return (viewer) => {
+    if (viewer === last && lastAll !== undefined) return lastAll;
     const place = viewer.timeZone === undefined ? viewer.locale : `${viewer.locale} ${viewer.timeZone}`;
     let all = byPlace.get(place);
     if (all === undefined) {
       if (byPlace.size >= maxPlaces) byPlace.clear();
       byPlace.set(place, (all = made(viewer)));
     }
+    last = viewer;
+    lastAll = all;
     return all;
   };
 }
