@@ -23,8 +23,21 @@ function hostOf(origin: string): string | undefined {
   }
 }
 
+/** By `connect`: there are as many as Orbit has addresses. */
+const made = new Map<string, Readonly<Record<string, string>>>();
+const maxMade = 100;
+
 /** Headers of every page. `connect`: where else its script may talk to. */
-export function pageHeaders(connect: string | undefined): Record<string, string> {
+export function pageHeaders(connect: string | undefined): Readonly<Record<string, string>> {
+  let headers = made.get(connect ?? "");
+  if (headers === undefined) {
+    if (made.size >= maxMade) made.clear();
+    made.set(connect ?? "", (headers = headersFor(connect)));
+  }
+  return headers;
+}
+
+function headersFor(connect: string | undefined): Readonly<Record<string, string>> {
   const policy = [
     "default-src 'none'",
     "script-src 'self'",

@@ -231,68 +231,87 @@ function pluralRule({ locale }: Place, type: "cardinal" | "ordinal"): (value: nu
   });
 }
 
-/** What a tag becomes is put between the texts as it is; `Rich` is what the caller's tags give. */
-type Piece<Rich> = (args: Readonly<Record<string, unknown>>, out: (piece: string | Rich) => void) => void;
+/**
+ * A message as a function to text. With `tags`, what a named tag becomes is put there, and in the text stands its number
+ * between two noncharacters (`separator`), which are taken out of arguments.
+ */
+export type Text = (args: Readonly<Record<string, unknown>>, tags?: unknown[]) => string;
 
-/** A message as a function that hands over its pieces in order. */
-export function compile<Rich>(nodes: readonly Node[], place: Place): Piece<Rich> {
-  const pieces = nodes.map((node) => piece<Rich>(node, place));
-  if (pieces.length === 1) return pieces[0] as Piece<Rich>;
-  return (args, out) => {
-    for (const each of pieces) each(args, out);
+export const separator = "\uffff";
+
+export function compile(nodes: readonly Node[], place: Place): Text {
+  const all = nodes.map((node) => text(node, place));
+  const [first, second, third] = all;
+  if (first === undefined) return () => "";
+  if (second === undefined) return first;
+  if (third === undefined) return (args, tags) => first(args, tags) + second(args, tags);
+  return (args, tags) => {
+    let out = "";
+    for (const each of all) out += each(args, tags);
+    return out;
   };
 }
 
-function piece<Rich>(node: Node, place: Place): Piece<Rich> {
-  if (typeof node === "string") return (_, out) => out(node);
+function text(node: Node, place: Place): Text {
+  if (typeof node === "string") return () => node;
   const { kind, name } = node;
-  const number =
-    kind === "date" || kind === "time" ? undefined : numberFormat(place, kind === "number" ? node.style : "");
   const absent = `{${name}}`;
   switch (kind) {
-    case "argument":
-      return (args, out) => {
+    case "argument": {
+      const number = numberFormat(place, "");
+      const date = dateFormat(place, "date", "");
+      return (args, tags) => {
         const value = args[name];
-        if (typeof value === "number" || typeof value === "bigint") out(number?.(value) ?? "");
-        else if (value instanceof Date) out(dateFormat(place, "date", "")(value.getTime()));
-        else out(value === null || value === undefined ? absent : String(value));
+        if (typeof value === "string") return tags === undefined ? value : value.replaceAll(separator, "");
+        if (typeof value === "number" || typeof value === "bigint") return number(value);
+        if (value instanceof Date) return date(value.getTime());
+        return value === null || value === undefined ? absent : String(value);
       };
-    case "hash":
-      return (args, out) => out(number?.(Number(args[name]) - node.offset) ?? "");
-    case "number":
-      return (args, out) => out(args[name] === undefined ? absent : (number?.(args[name] as number) ?? ""));
+    }
+    case "hash": {
+      const number = numberFormat(place, "");
+      return (args) => number(Number(args[name]) - node.offset);
+    }
+    case "number": {
+      const number = numberFormat(place, node.style);
+      return (args) => (args[name] === undefined ? absent : number(args[name] as number));
+    }
     case "date":
     case "time": {
       const format = dateFormat(place, kind, node.style);
-      return (args, out) => {
+      return (args) => {
         const time = Number(args[name]);
-        out(args[name] === undefined || Number.isNaN(time) ? absent : format(time));
+        return Number.isNaN(time) ? absent : format(time);
       };
     }
     case "tag": {
-      const inner = compile<Rich>(node.inner, place);
-      return (args, out) => {
+      const inner = compile(node.inner, place);
+      return (args, tags) => {
         const make = args[name];
-        if (typeof make !== "function") {
-          inner(args, out);
-          return;
-        }
-        let text = "";
-        // A tag in a tag has been made already when it comes here; only its text can go on.
-        inner(args, (part) => (text += String(part)));
-        out((make as (text: string) => Rich)(text));
+        if (tags === undefined || typeof make !== "function") return inner(args, tags);
+        // A tag in a tag: only its text can go on.
+        tags.push((make as (text: string) => unknown)(inner(args)));
+        return `${separator}${tags.length - 1}${separator}`;
       };
     }
-    case "select":
+    case "select": {
+      const cases = new Map([...node.cases].map(([selector, within]) => [selector, compile(within, place)]));
+      const other = cases.get("other") as Text;
+      return (args, tags) => (cases.get(String(args[name])) ?? other)(args, tags);
+    }
     case "plural":
     case "selectordinal": {
-      const cases = new Map([...node.cases].map(([selector, within]) => [selector, compile<Rich>(within, place)]));
-      const other = cases.get("other") as Piece<Rich>;
-      if (kind === "select") return (args, out) => (cases.get(String(args[name])) ?? other)(args, out);
+      const cases = new Map<string, Text>();
+      const exact = new Map<number, Text>();
+      for (const [selector, within] of node.cases) {
+        if (selector.startsWith("=")) exact.set(Number(selector.slice(1)), compile(within, place));
+        else cases.set(selector, compile(within, place));
+      }
+      const other = cases.get("other") as Text;
       const rule = pluralRule(place, kind === "plural" ? "cardinal" : "ordinal");
-      return (args, out) => {
+      return (args, tags) => {
         const value = Number(args[name]);
-        (cases.get(`=${value}`) ?? cases.get(rule(value - node.offset)) ?? other)(args, out);
+        return (exact.get(value) ?? cases.get(rule(value - node.offset)) ?? other)(args, tags);
       };
     }
     default:

@@ -12,7 +12,7 @@
  * from its parent (sv-FI, sv), then from the first locale given: what is shown is never a key. An unknown key is a type
  * error; a message that cannot be read, or takes what the first locale's does not give, fails when it is loaded.
  */
-import { type Arguments, compile, MessageError, type Node, names, type Place, parse } from "./message.ts";
+import { type Arguments, compile, MessageError, type Node, names, type Place, parse, separator } from "./message.ts";
 
 export type { Argument, Arguments } from "./message.ts";
 export { MessageError } from "./message.ts";
@@ -101,20 +101,16 @@ export function chain(locale: string, source: string): string[] {
 const nothing: Arguments = {};
 
 function message(nodes: readonly Node[], place: Place): Message {
-  const pieces = compile<unknown>(nodes, place);
-  const fixed = nodes.every((node) => typeof node === "string") ? nodes.join("") : undefined;
-  const plain = (args: Arguments = nothing): string => {
-    if (fixed !== undefined) return fixed;
-    let all = "";
-    pieces(args, (piece) => (all += piece as string));
-    return all;
-  };
+  const text = compile(nodes, place);
+  const plain = (args: Arguments = nothing): string => text(args);
   const rich = <Html>(html: Tag<Html>, args: Readonly<Record<string, unknown>>): Html => {
-    let all: Html | undefined;
-    pieces(args, (piece) => {
-      all = all === undefined ? html`${piece as Html}` : html`${all}${piece as Html}`;
-    });
-    return all ?? html``;
+    const tags: unknown[] = [];
+    const parts = text(args, tags).split(separator);
+    // Every second part is the number of a tag.
+    return parts
+      .map((part, at) => (at % 2 === 0 ? part : (tags[Number(part)] as Html)))
+      .filter((part) => part !== "")
+      .reduce<Html>((all, part, at) => (at === 0 ? html`${part}` : html`${all}${part}`), html``);
   };
   return Object.assign(plain, { rich });
 }

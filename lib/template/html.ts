@@ -39,42 +39,25 @@ class On {
 }
 
 const special = /[&<>"'\r\0]/;
+const specials = /[&<>"'\r\0]/g;
+/** By character code. A parser would make a line feed of a bare carriage return. */
+const entities: string[] = [];
+for (const [char, entity] of ["&&amp;", "<&lt;", ">&gt;", '"&quot;', "'&#39;", "\r&#13;", "\0\ufffd"].map(
+  (row) => [row[0] as string, row.slice(1)] as const,
+)) {
+  entities[char.charCodeAt(0)] = entity;
+}
 
-/** One search, and copying only from the first find on: most texts have nothing to escape. */
-export function escapeHtml(text: string): string {
-  let at = text.search(special);
-  if (at < 0) return text;
+/** Most texts have nothing to escape and are handed back as they are. */
+export const escapeHtml = (text: string): string => (special.test(text) ? escaped(text) : text);
+
+function escaped(text: string): string {
   let out = "";
   let from = 0;
-  for (; at < text.length; at++) {
-    let entity: string;
-    switch (text.charCodeAt(at)) {
-      case 38:
-        entity = "&amp;";
-        break;
-      case 60:
-        entity = "&lt;";
-        break;
-      case 62:
-        entity = "&gt;";
-        break;
-      case 34:
-        entity = "&quot;";
-        break;
-      case 39:
-        entity = "&#39;";
-        break;
-      case 13: // A parser would make a line feed of a bare carriage return.
-        entity = "&#13;";
-        break;
-      case 0:
-        entity = "\ufffd";
-        break;
-      default:
-        continue;
-    }
-    out += text.slice(from, at) + entity;
-    from = at + 1;
+  specials.lastIndex = 0;
+  for (let found = specials.exec(text); found !== null; found = specials.exec(text)) {
+    out += text.slice(from, found.index) + (entities[text.charCodeAt(found.index)] as string);
+    from = found.index + 1;
   }
   return out + text.slice(from);
 }
@@ -88,13 +71,23 @@ const BOOL = 4;
 const PROP = 5;
 const ON = 6;
 
+/**
+ * Fixed markup before each value, and after the last. An attribute may be left out, so what stands before a value depends on
+ * two things: whether this one is written (then its ` name="` is part of it), and whether the one before was (then its
+ * closing quote is). All four are made once: joining strings is what a page costs.
+ */
+interface Pieces {
+  readonly bare: readonly string[];
+  readonly open: readonly string[];
+}
+
 interface Steps {
   /** `<tag` of the one root, or empty. */
   readonly tag: string;
-  /** Fixed markup before each value, and after the last. */
-  readonly pieces: readonly string[];
   readonly kinds: readonly number[];
-  readonly names: readonly string[];
+  readonly plain: Pieces;
+  /** After a value whose quote is still open. */
+  readonly quoted: Pieces;
 }
 
 function stepsOf(made: Plan): Steps {
@@ -136,7 +129,11 @@ function stepsOf(made: Plan): Steps {
   pieces.push(out);
   const tag = made.root === undefined ? "" : `<${made.root}`;
   pieces[0] = (pieces[0] as string).slice(tag.length);
-  return { tag, pieces, kinds, names };
+  const after = (before: string): Pieces => ({
+    bare: pieces.map((piece) => before + piece),
+    open: pieces.map((piece, at) => before + piece + (names[at] ?? "")),
+  });
+  return { tag, kinds, plain: after(""), quoted: after('"') };
 }
 
 const planned = new WeakMap<TemplateStringsArray, Steps>();
@@ -144,44 +141,57 @@ const planned = new WeakMap<TemplateStringsArray, Steps>();
 export function html(strings: TemplateStringsArray, ...values: readonly (Value | On)[]): Html {
   let steps = planned.get(strings);
   if (steps === undefined) planned.set(strings, (steps = stepsOf(plan(strings))));
-  const { pieces, kinds, names } = steps;
-  let out = pieces[0] as string;
+  const { kinds, plain, quoted } = steps;
+  let out = "";
+  let pieces = plain;
   for (let i = 0; i < kinds.length; i++) {
     const value: unknown = values[i];
     switch (kinds[i]) {
       case TEXT:
+        out += pieces.bare[i];
+        pieces = plain;
         if (typeof value === "string") out += escapeHtml(value);
         else if (value instanceof Markup) out += value.tag + value.rest;
-        else out += plain(value);
+        else out += plainText(value);
         break;
       case PART:
-        out += typeof value === "string" ? escapeHtml(value) : plain(value);
+        out += pieces.bare[i];
+        pieces = plain;
+        out += typeof value === "string" ? escapeHtml(value) : plainText(value);
         break;
       case ATTR:
       case URL_ATTR:
-        if (value === null || value === undefined || value === false) break;
-        out += names[i];
-        if (typeof value !== "string") out += plain(value);
+        if (value === null || value === undefined || value === false) {
+          out += pieces.bare[i];
+          pieces = plain;
+          break;
+        }
+        out += pieces.open[i];
+        pieces = quoted;
+        if (typeof value !== "string") out += plainText(value);
         else out += escapeHtml(kinds[i] === URL_ATTR ? safeUrl(value) : value);
-        out += '"';
         break;
       case BOOL:
-        if (value) out += names[i];
+        out += value ? pieces.open[i] : pieces.bare[i];
+        pieces = plain;
         break;
       case ON:
+        out += pieces.bare[i];
+        pieces = plain;
         if (value instanceof On) out += value.attribute;
         else if (value) throw new TemplateError("a hole that is a whole attribute takes on(...) or nothing");
         break;
       default: // PROP: of the live element only
+        out += pieces.bare[i];
+        pieces = plain;
     }
-    out += pieces[i + 1];
   }
-  return made(new Markup(steps.tag, out));
+  return made(new Markup(steps.tag, out + (pieces.bare[kinds.length] as string)));
 }
 
 const made = (markup: Markup): Html => markup as unknown as Html;
 
-function plain(value: unknown): string {
+function plainText(value: unknown): string {
   if (value === null || value === undefined || typeof value === "boolean") return "";
   if (typeof value === "number" || typeof value === "bigint") return String(value);
   if (typeof value === "string") return escapeHtml(value);
@@ -203,10 +213,19 @@ export function each<T>(
 ): Html {
   let out = "";
   let at = 0;
+  // Items of a list mostly are of one template: what is fixed about them is joined once.
+  let tag = "";
+  let open = "";
   for (const item of list) {
     const markup = view(item, at++) as unknown as Markup;
-    if (markup.tag === "") throw new TemplateError("an item of each() has one root element");
-    out += key === null ? markup.tag + markup.rest : `${markup.tag} k="${escapeHtml(key(item))}"${markup.rest}`;
+    if (markup.tag !== tag || tag === "") {
+      if (markup.tag === "") throw new TemplateError("an item of each() has one root element");
+      tag = markup.tag;
+      open = key === null ? tag : `${tag} k="`;
+    }
+    out += open;
+    if (key !== null) out += `${escapeHtml(key(item))}"`;
+    out += markup.rest;
   }
   return made(new Markup("", out));
 }
@@ -232,13 +251,14 @@ export function component<P, E = Record<never, never>, Cx = unknown>(
   definition: Definition<P, E, Cx>,
 ): Component<P> {
   if (!componentName.test(id)) throw new TemplateError(`"${id}" is no component name; write folder/name`);
+  const opens = ` s="${id}:`;
   const show = (props: P): Html => {
     const body = definition.view(props, current as Cx) as unknown as Markup;
     if (body.tag === "") throw new TemplateError(`the view of ${id} has one root element`);
     if (body.rooted) throw new TemplateError(`the root of ${id} is another component; give it an element of its own`);
     const channel = definition.channel?.(props);
-    const listens = channel ? ` s-channel="${escapeHtml(channel)}"` : "";
-    return made(new Markup(body.tag, ` s="${id}:${escapeHtml(definition.key(props))}"${listens}${body.rest}`, true));
+    const closes = channel ? `" s-channel="${escapeHtml(channel)}"` : '"';
+    return made(new Markup(body.tag, opens + escapeHtml(definition.key(props)) + closes + body.rest, true));
   };
   return Object.assign(show, { id, keyOf: (props: P) => definition.key(props) });
 }
