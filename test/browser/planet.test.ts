@@ -1,5 +1,5 @@
 /** The path that must work, as people walk it: two browsers on one thread, over Surface, Impact, Core and Orbit. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Browser, type BrowserContext, launchBrowser, openPage, type Page } from "../kit/browser.ts";
@@ -41,6 +41,12 @@ const watchFor = (page: Page, selector: string, text: string): Promise<number> =
       }),
     [selector, text],
   );
+
+/** Kept unless asked for anew (PICTURES=1), so that a run of the tests leaves the tree as it was. */
+async function picture(page: Page, name: string): Promise<void> {
+  const path = join(pictures, name);
+  if (process.env["PICTURES"] === "1" || !existsSync(path)) await page.screenshot({ path });
+}
 
 /** Clicks, and tells when by the page's clock. */
 const clickAt = (page: Page, selector: string): Promise<number> =>
@@ -204,8 +210,38 @@ describe("Planet, in two browsers", () => {
     expect(await missing.text()).not.toMatch(/at .*\.ts|Error:/);
   });
 
-  it("broke no script and no policy on the way", async () => {
-    await ann.screenshot({ path: join(pictures, "site.png") });
+  it("looks as it should: the pictures of the README", async () => {
+    await ann.goto(planet.site);
+    await ann.click("details summary");
+    await ann.fill("#start-title", "What is worth getting up for this winter?");
+    await ann.fill("#start-body", "Clear nights are coming, and I have a thermos.\n\nWhat should I look at first?");
+    await Promise.all([ann.waitForURL(/\/t\//), ann.click(".start form button")]);
+    await bob.goto(ann.url());
+    await bob.waitForSelector("html[s-live=on]");
+    for (const [page, text] of [
+      [bob, "The Geminids, mid-December. No telescope needed: lie down, look up, wait."],
+      [ann, "Lying down in December! I will bring a blanket for two."],
+      [bob, "Then Orion's nebula while you are there. Through binoculars it has a colour."],
+    ] as const) {
+      await page.fill("#reply-body", text);
+      await clickAt(page, ".reply form button");
+      await ann.waitForFunction((text) => document.querySelector(".posts")?.textContent?.includes(text), text);
+    }
+    await bob.click('.posts > li:nth-child(1) .vote button[value="1"]');
+    await ann.click('.posts > li:nth-child(2) .vote button[value="1"]');
+    await watchFor(ann, ".posts > li:nth-child(1) .score", "1 point");
+    await ann.evaluate(() => scrollTo(0, 0));
+    await picture(ann, "site.png");
+    const board = await openPage(annContext, faults);
+    await board.goto(planet.dashboard);
+    await board.waitForFunction(() => /\d+ of \d+\s+cages up/.test(document.body.innerText));
+    // The first figures are of the last seconds: let the page renew itself twice.
+    for (const _ of [1, 2]) await board.waitForResponse(() => true);
+    await picture(board, "dashboard.png");
+    await board.close();
+  });
+
+  it("broke no script and no policy on the way", () => {
     expect(faults).toEqual([]);
   });
 });
