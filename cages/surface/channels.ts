@@ -5,18 +5,12 @@
 
 import type { Channels } from "#lib/template/browser.ts";
 import { cage, config } from "#runtime";
-
-interface Orbit {
-  readonly channels: {
-    grant(ask: { channels: readonly string[]; user: string | null }): Channels;
-    publish(entries: readonly { channel: string; type: string; data: unknown; key?: string }[]): unknown;
-  };
-}
+import type * as Orbit from "../orbit/api.ts";
 
 /** A page waits this long for its positions; a person would notice more. */
 const patienceMs = 150;
 
-const orbit = cage<Orbit>("orbit", { timeoutMs: patienceMs });
+const orbit = cage<typeof Orbit>("orbit", { timeoutMs: patienceMs });
 
 export async function grant(channels: readonly string[], user: string | null): Promise<Channels | undefined> {
   try {

@@ -9,7 +9,7 @@
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, rmSync, type WriteStream, writeFileSync } from "node:fs";
+import { chmodSync, createWriteStream, mkdirSync, rmSync, type WriteStream, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -123,6 +123,8 @@ export class Supervisor {
       control.once("error", reject);
       control.listen(path, resolve);
     });
+    // The directory keeps others out already; on a system that ignores that for sockets, this does.
+    chmodSync(path, 0o700);
     this.#control = control;
   }
 

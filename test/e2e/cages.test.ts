@@ -1,5 +1,5 @@
 /** The life of cages as a person drives it: the real launcher, real processes, real sockets, a folder of its own. */
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -70,7 +70,10 @@ describe("./cage", () => {
   });
 
   it("keeps sockets in a directory of this user alone", () => {
-    expect(statSync(join(project.root, "state/run")).mode & 0o777).toBe(0o700);
+    const run = join(project.root, "state/run");
+    expect(statSync(run).mode & 0o777).toBe(0o700);
+    for (const name of readdirSync(run))
+      if (name.endsWith(".ctl")) expect(statSync(join(run, name)).mode & 0o777).toBe(0o700);
   });
 
   it("calls a function, validated by its schema, and reports an application's error by its code", async () => {
@@ -195,6 +198,23 @@ describe("./cage", () => {
     save("cages/books/shelf.ts", "export const find = async (title: string) => ({ title, mended: true });\n");
     await eventually("the mended cage", async () => (await listed("books"))?.state === "ready");
     expect(await call("books", "shelf.find", '"Dune"')).toEqual({ title: "Dune", mended: true });
+  });
+
+  it("follows what a cage says, from its past to what it says next", async () => {
+    const child = project.spawn("logs", "-f", "shop");
+    let text = "";
+    child.stdout?.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    await eventually("its past", () => /INFO +generation 1/.test(text));
+    save("cages/shop/web.ts", web("followed"));
+    await eventually("its news", () => text.includes("cages/shop/web.ts"));
+    child.kill("SIGINT");
+  });
+
+  it.runIf(process.platform === "linux")("loads no compiler when nothing changed since the last start", async () => {
+    await project.ok("restart", "books");
+    const maps = readFileSync(`/proc/${(await listed("books"))?.pid}/maps`, "utf8");
+    expect(maps).toContain("better_sqlite3.node");
+    expect(maps).not.toMatch(/oxc|esbuild|typescript/);
   });
 
   it("stops a cage that crashes more than 5 times in 60 s, and says so with its last words", async () => {
