@@ -4,7 +4,7 @@
  */
 
 import type { Channels } from "#lib/template/browser.ts";
-import { cage, config } from "#runtime";
+import { cage, config, log } from "#runtime";
 import type * as Orbit from "../orbit/api.ts";
 
 /** A page waits this long for its positions; a person would notice more. */
@@ -14,9 +14,9 @@ const orbit = cage<typeof Orbit>("orbit", { timeoutMs: patienceMs });
 
 export async function grant(channels: readonly string[], user: string | null): Promise<Channels | undefined> {
   try {
-    return await orbit.channels.grant({ channels, user });
+    return await orbit.channels.grant({ channels: [...channels], user });
   } catch (error) {
-    console.warn(`a page without live changes: orbit did not answer (${(error as Error).message})`);
+    log.warn(`a page without live changes: orbit did not answer (${(error as Error).message})`);
     return undefined;
   }
 }
