@@ -57,33 +57,11 @@ beforeEach(async () => {
 });
 
 describe("without reloading", () => {
-  test("a reply shows at the writer at once, in an emptied form, and at others within 300 ms", async () => {
-    // Timed in the pages, from the click to the change: the test's own ways take longer than the site's. Armed before
-    // the click, in both, so that a slow machine misses nothing.
-    const arm = (page: Page) =>
-      page.evaluate(() => {
-        const list = document.querySelector(".posts") as Element;
-        const times = {
-          clicked: 0,
-          changed: new Promise<number>((done) => {
-            new MutationObserver((_, own) => {
-              own.disconnect();
-              done(Date.now());
-            }).observe(list, { childList: true });
-          }),
-        };
-        document.addEventListener("click", () => (times.clicked = Date.now()), { once: true, capture: true });
-        Object.assign(window, { times });
-      });
-    const changed = (page: Page) =>
-      page.evaluate(() => (window as unknown as { times: { changed: Promise<number> } }).times.changed);
+  test("a reply shows at the writer, in an emptied form, and at others, once", async () => {
+    // How fast is for test/browser/planet.test.ts, over the whole path.
     await ann.fill("#reply-body", "Chillies, <b>small</b> ones.");
-    await Promise.all([arm(ann), arm(bo)]);
     await ann.click(".reply button");
-    const [here, there] = [await changed(ann), await changed(bo)];
-    const sent = await ann.evaluate(() => (window as unknown as { times: { clicked: number } }).times.clicked);
-    expect(here - sent).toBeLessThan(300);
-    expect(there - sent).toBeLessThan(300);
+    await ann.waitForSelector("text=Chillies, <b>small</b> ones.");
     await bo.waitForSelector("text=Chillies, <b>small</b> ones.");
     expect(await ann.inputValue("#reply-body")).toBe("");
     // Orbit brings the writer's own post too: it is there once.
