@@ -15,6 +15,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { CageError, Expired } from "../errors.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 
@@ -173,6 +174,8 @@ export class Request {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new AbortController();
+      // As many waits as the request has at once listen; each stops listening when it is over.
+      setMaxListeners(0, controller.signal);
       this.#controller = controller;
       this.onStop((why) => controller.abort(why));
     }
