@@ -80,7 +80,7 @@ export function show<P>({ ask, who: { cx, notices, cookie }, component, props, t
   return reply({
     status: status ?? 200,
     // As bytes at once: a string would be read through twice, for its length and for the wire.
-    body: Buffer.from(body),
+    body,
     headers: { ...pageHeaders(orbit), ...(cookie === undefined ? {} : { "set-cookie": cookie }) },
   });
 }

@@ -209,9 +209,16 @@ function kept<T>(key: string, make: () => (value: T) => string): (value: T) => s
 function numberFormat({ locale }: Place, style: string): (value: number | bigint) => string {
   return kept(`n ${locale} ${style}`, () => {
     const format = new Intl.NumberFormat(locale, numberStyles[style]);
-    return (value) => format.format(value);
+    return (value) => level(format.format(value));
   });
 }
+
+/**
+ * Versions of Intl differ in which space they put into times and numbers, and a page is rendered by two of them: it is the
+ * plain no-break space. Joined from characters, so that its memory has one byte for each (see `separator`).
+ */
+const level = (text: string): string =>
+  text.includes("\u202f") ? [...text].map((char) => (char === "\u202f" ? "\u00a0" : char)).join("") : text;
 
 function dateFormat({ locale, timeZone }: Place, kind: "date" | "time", style: string): (value: number) => string {
   return kept(`${kind} ${locale} ${timeZone} ${style}`, () => {
@@ -220,7 +227,7 @@ function dateFormat({ locale, timeZone }: Place, kind: "date" | "time", style: s
       timeZone,
       ...(kind === "date" ? { dateStyle: length } : { timeStyle: length }),
     });
-    return (value) => format.format(value);
+    return (value) => level(format.format(value));
   });
 }
 
@@ -233,11 +240,12 @@ function pluralRule({ locale }: Place, type: "cardinal" | "ordinal"): (value: nu
 
 /**
  * A message as a function to text. With `tags`, what a named tag becomes is put there, and in the text stands its number
- * between two noncharacters (`separator`), which are taken out of arguments.
+ * between two of a control character (`separator`) that no page may hold, and that is taken out of arguments. It is one of
+ * Latin 1, as a string that once held another stays of two bytes a character, and makes every page so that it is put into.
  */
 export type Text = (args: Readonly<Record<string, unknown>>, tags?: unknown[]) => string;
 
-export const separator = "\uffff";
+export const separator = "\u0001";
 
 export function compile(nodes: readonly Node[], place: Place): Text {
   const all = nodes.map((node) => text(node, place));
