@@ -21,7 +21,8 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
-import { type Plan, type PlannedInterface, planOf } from "./config.ts";
+import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
+import { type Explained, explain } from "./explain.ts";
 import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
 import type { Link } from "./link.ts";
@@ -31,6 +32,7 @@ import { protocols } from "./protocols.ts";
 import { withRelays } from "./relays.ts";
 import { keepSecretsIn } from "./secret.ts";
 import { selfApi } from "./self.ts";
+import type { Trial } from "./trial.ts";
 import { verbs } from "./verbs.ts";
 
 export interface CageOptions {
@@ -43,6 +45,9 @@ export interface CageOptions {
   readonly link: Link;
   /** What `#runtime` is to the cage's modules. */
   readonly door: object;
+  /** Runs the cage's own tests on what a candidate is made of, and throws to refuse it (`test: "gate"`). */
+  readonly gate?: (candidate: Candidate) => Promise<void>;
+  readonly trial?: Trial;
 }
 
 interface OpenInterface {
@@ -61,6 +66,7 @@ export interface Attachment {
 export class Cage {
   readonly name: string;
   readonly node: string;
+  readonly root: string;
   readonly startedAt = Date.now();
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
@@ -75,19 +81,22 @@ export class Cage {
   #stopping: Promise<void> | undefined;
 
   constructor(options: CageOptions) {
-    const { paths, name, node, link } = options;
+    const { paths, name, node, link, trial } = options;
     this.#options = options;
     this.name = name;
     this.node = node;
+    this.root = paths.root;
     keepSecretsIn(paths.state);
     operateOn(paths);
-    this.engine = new LocalEngine({
-      me: { node, cage: name },
-      runDir: paths.run,
-      stateDir: paths.state,
-      socketOf: (cage) => socketOf(paths, "rpc", cage),
-      listen: async (server, path) => void (await link.listen(server, { path })),
-    });
+    this.engine =
+      trial?.engine ??
+      new LocalEngine({
+        me: { node, cage: name },
+        runDir: paths.run,
+        stateDir: paths.state,
+        socketOf: (cage) => socketOf(paths, "rpc", cage),
+        listen: async (server, path) => void (await link.listen(server, { path })),
+      });
     this.services = {
       node,
       cage: name,
@@ -103,8 +112,9 @@ export class Cage {
       home: paths.home,
       cage: name,
       stateDir: paths.state,
-      externals: { "#runtime": options.door },
-      prepare: (candidate) => this.#prepare(candidate),
+      externals: { "#runtime": options.door, ...trial?.externals },
+      ...(trial ? { more: trial.more } : {}),
+      prepare: (candidate, previous) => this.#prepare(candidate, previous),
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });
@@ -149,6 +159,14 @@ export class Cage {
     return await this.#interfaces.values();
   }
 
+  /** Opens an interface that the configuration names, as a test that wants to ask it does; an open one is kept. */
+  async openInterface(name: string): Promise<OpenInterface> {
+    const planned = this.plan.interfaces.find((each) => each.name === name);
+    if (planned === undefined) throw new CageError("NOT_FOUND", `the cage ${this.name} has no interface '${name}'`);
+    const { value } = await this.#interfaces.take(`${name} ${planned.key}`, () => this.#openInterface(planned));
+    return value;
+  }
+
   /** Everything that runs now, over all interfaces. */
   async running(): Promise<Request[]> {
     const hosts = [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
@@ -182,14 +200,16 @@ export class Cage {
 
   // --- generations -------------------------------------------------------------------------------------------------
 
-  async #prepare(candidate: Candidate): Promise<{ attachment: Attachment; commit(): void; abort(): Promise<void> }> {
-    const { defaults, cluster, own } = candidate.config;
-    const plan = await planOf(
-      this.name,
-      { defaults: defaults?.["config"], cluster: cluster?.["config"], own: own?.["config"] },
-      protocols,
-      process.env,
-    );
+  async #prepare(
+    candidate: Candidate,
+    previous: Candidate | undefined,
+  ): Promise<{ attachment: Attachment; commit(): void; abort(): Promise<void> }> {
+    const { trial, gate } = this.#options;
+    const over = trial?.over(candidate);
+    const plan = await planOf(this.name, this.#layers(candidate, over?.config), protocols, process.env);
+    trial?.admit(plan);
+    // A start has nothing to fall back on: a failing test must not keep a service down.
+    if (plan.test === "gate" && previous !== undefined) await gate?.(candidate);
     const resources = new Map<string, Holding<Resource<unknown>>>();
     const interfaces = new Map<string, Holding<OpenInterface>>();
     const giveBack = async () => {
@@ -208,6 +228,7 @@ export class Cage {
       for (const planned of plan.interfaces) {
         const module = candidate.module(planned.name);
         if (module !== undefined) planned.protocol.validate?.(module, planned.options);
+        if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
         interfaces.set(
           planned.name,
           await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
@@ -224,6 +245,17 @@ export class Cage {
       },
       abort: giveBack,
     };
+  }
+
+  #layers({ config }: Candidate, over: readonly unknown[] = []): Layers {
+    const { defaults, cluster, own } = config;
+    return { defaults: defaults?.["config"], cluster: cluster?.["config"], own: own?.["config"], over };
+  }
+
+  /** Every value of the configuration that serves, and where it comes from. */
+  async explain(): Promise<readonly Explained[]> {
+    const over = this.#options.trial?.over(this.loader.current).config;
+    return await explain(this.name, this.#layers(this.loader.current, over), protocols, process.env);
   }
 
   async #dispose(attachment: Attachment): Promise<void> {

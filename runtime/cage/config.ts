@@ -8,7 +8,8 @@
  *     });
  *
  * From the environment: CAGE_CONFIG__shop__interfaces__web__port=9000 (a value is JSON, or else text).
- * An unknown key is an error that names the nearest one. Secrets stand here only by reference: secret("name").
+ * An unknown key is an error that names the nearest one, at any depth. Secrets stand here only by reference:
+ * secret("name"). `./cage config NAME --why KEY` (explain.ts) tells where a value comes from.
  */
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
@@ -33,6 +34,8 @@ export interface CageConfig {
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** "gate": the cage's own tests run before each swap, and one that fails refuses it. */
+  readonly test?: "gate" | "off";
 }
 
 /** States a cage's configuration, keeping its exact type for `resources<typeof config>()`. */
@@ -51,6 +54,7 @@ const shape = z.strictObject({
   interfaces: z.record(z.string(), named).default({}),
   resources: z.record(z.string(), named).default({}),
   settings: z.record(z.string(), z.unknown()).default({}),
+  test: z.enum(["gate", "off"]).default("off"),
 });
 
 /** Limits that any interface may set for itself, beside its protocol's options. */
@@ -79,6 +83,9 @@ export interface Plan {
   readonly resources: readonly Planned<ResourceProtocol<unknown, unknown>>[];
   readonly timeoutMs: number;
   readonly settings: Readonly<Record<string, unknown>>;
+  readonly running: number;
+  readonly waiting: number;
+  readonly test: "gate" | "off";
 }
 
 export interface Protocols {
@@ -90,6 +97,40 @@ export interface Layers {
   readonly defaults?: unknown;
   readonly cluster?: unknown;
   readonly own?: unknown;
+  /** Above the environment: what a test wants different. */
+  readonly over?: readonly unknown[];
+}
+
+/** One level of the precedence, lowest first. */
+export interface Layer {
+  readonly from: "defaults" | "cluster" | "cage" | "environment" | "test";
+  readonly file: string;
+  readonly value: unknown;
+}
+
+export const layersOf = (cage: string, layers: Layers, env: NodeJS.ProcessEnv): readonly Layer[] => [
+  { from: "defaults", file: "config/defaults.ts", value: layers.defaults },
+  { from: "cluster", file: "config/cluster.ts", value: layers.cluster },
+  { from: "cage", file: `config/${cage}.ts`, value: layers.own },
+  { from: "environment", file: prefixOf(cage), value: fromEnvironment(cage, env) },
+  ...(layers.over ?? []).map((value): Layer => ({ from: "test", file: `config/${cage}.test.ts`, value })),
+];
+
+/** Where the value at a path stands: the highest layer that has it. */
+export function layerAt(all: readonly Layer[], path: readonly string[]): Layer | undefined {
+  return all.findLast(({ value }) => valueAt(value, path) !== undefined);
+}
+
+export const valueAt = (value: unknown, path: readonly string[]): unknown =>
+  path.reduce((at, key) => (isRecord(at) && Object.hasOwn(at, key) ? at[key] : undefined), value);
+
+/** Says where, as its author wrote it; what is missing is missed in the cage's own file. */
+type Where = (path: readonly string[]) => string;
+function whereIn(cage: string, all: readonly Layer[]): Where {
+  return (path) => {
+    const { from, file } = layerAt(all, path) ?? { from: "cage", file: `config/${cage}.ts` };
+    return from === "environment" ? [file, ...path].join("__") : `${file}: ${path.join(".")}`;
+  };
 }
 
 /** Merges, validates, and finds the protocols. Throws CONFIG with the path of the fault and the remedy. */
@@ -99,19 +140,20 @@ export async function planOf(
   protocols: Protocols,
   env: NodeJS.ProcessEnv,
 ): Promise<Plan> {
-  const file = `config/${cage}.ts`;
-  const merged = [layers.defaults, layers.cluster, layers.own, fromEnvironment(cage, env)].reduce<unknown>(merge, {});
-  const config = parsed(shape, merged, file, []);
+  const all = layersOf(cage, layers, env);
+  const where = whereIn(cage, all);
+  const merged = all.map((layer) => layer.value).reduce<unknown>(merge, {});
+  const config = parsed(shape, merged, where, []);
   const interfaces: PlannedInterface[] = [];
   for (const [name, given] of Object.entries(config.interfaces)) {
     const at = ["interfaces", name];
-    const protocol = (await find(protocols.interfaces, given.protocol, file, at)) as InterfaceProtocol<unknown>;
+    const protocol = (await find(protocols.interfaces, given.protocol, where, at)) as InterfaceProtocol<unknown>;
     const { protocol: _, timeoutMs, running, waiting, ...options } = given;
-    const limits = parsed(interfaceLimits, { timeoutMs, running, waiting }, file, at);
+    const limits = parsed(interfaceLimits, { timeoutMs, running, waiting }, where, at);
     interfaces.push({
       name,
       protocol,
-      options: parsed(protocol.options, options, file, at),
+      options: parsed(protocol.options, options, where, at, Object.keys(interfaceLimits.shape)),
       key: keyOf(given),
       timeoutMs: limits.timeoutMs ?? config.timeoutMs,
       running: limits.running ?? config.running,
@@ -121,39 +163,62 @@ export async function planOf(
   const resources: Planned<ResourceProtocol<unknown, unknown>>[] = [];
   for (const [name, given] of Object.entries(config.resources)) {
     const at = ["resources", name];
-    const protocol = (await find(protocols.resources, given.protocol, file, at)) as ResourceProtocol<unknown, unknown>;
+    const protocol = (await find(protocols.resources, given.protocol, where, at)) as ResourceProtocol<unknown, unknown>;
     const { protocol: _, ...options } = given;
-    resources.push({ name, protocol, options: parsed(protocol.options, options, file, at), key: keyOf(given) });
+    resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  return { interfaces, resources, timeoutMs: config.timeoutMs, settings: config.settings };
+  const { timeoutMs, running, waiting, settings, test } = config;
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test };
 }
 
 async function find<P>(
   table: Readonly<Record<string, () => Promise<P>>>,
   protocol: string,
-  file: string,
+  where: Where,
   at: string[],
 ): Promise<P> {
   const load = Object.hasOwn(table, protocol) ? table[protocol] : undefined;
   if (load !== undefined) return await load();
   throw new CageError(
     "CONFIG",
-    `${file}: ${at.join(".")}.protocol: there is no protocol '${protocol}'${hint(protocol, Object.keys(table))}`,
+    `${where([...at, "protocol"])}: there is no protocol '${protocol}'${hint(protocol, Object.keys(table))}`,
   );
 }
 
-function parsed<T>(schema: z.ZodType<T>, value: unknown, file: string, at: string[]): T {
+function parsed<T>(schema: z.ZodType<T>, value: unknown, where: Where, at: string[], also: string[] = []): T {
   const outcome = schema.safeParse(value);
   if (outcome.success) return outcome.data;
   // A misspelt key is why another one is missing: it is named first.
   const issue = outcome.error.issues.find((each) => each.code === "unrecognized_keys") ?? outcome.error.issues[0];
-  const path = [...at, ...(issue?.path ?? [])].map(String).join(".");
+  const inside = (issue?.path ?? []).map(String);
+  const path = [...at, ...inside];
   if (issue?.code === "unrecognized_keys") {
     const key = issue.keys[0] as string;
-    const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-    throw new CageError("CONFIG", `${file}: ${path === "" ? key : `${path}.${key}`}: unknown key${hint(key, known)}`);
+    const known = keysAt(schema, inside);
+    const sentence = `unknown key${hint(key, inside.length === 0 ? [...known, ...also] : known)}`;
+    throw new CageError("CONFIG", `${where([...path, key])}: ${sentence}`);
   }
-  throw new CageError("CONFIG", `${file}: ${path}: ${issue?.message ?? "invalid"}`);
+  throw new CageError("CONFIG", `${where(path)}: ${issue?.message ?? "invalid"}`);
+}
+
+/** The keys that a schema knows at a path into it; none where that cannot be said. */
+function keysAt(schema: unknown, path: readonly string[]): string[] {
+  const inner = bare(schema);
+  const [key, ...rest] = path;
+  if (inner instanceof z.ZodUnion) return inner.options.flatMap((option) => keysAt(option, path));
+  if (inner instanceof z.ZodObject)
+    return key === undefined ? Object.keys(inner.shape) : keysAt((inner.shape as Record<string, unknown>)[key], rest);
+  if (key === undefined) return [];
+  if (inner instanceof z.ZodRecord) return keysAt(inner.valueType, rest);
+  return inner instanceof z.ZodArray ? keysAt(inner.element, rest) : [];
+}
+
+/** Without what says that it may be absent. */
+function bare(schema: unknown): unknown {
+  let inner = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodNullable)
+    inner = inner.unwrap();
+  return inner;
 }
 
 function hint(word: string, known: readonly string[]): string {
@@ -172,8 +237,10 @@ function merge(below: unknown, above: unknown): unknown {
   return out;
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value));
+
+const prefixOf = (cage: string): string => `CAGE_CONFIG__${cage}`;
 
 function fromEnvironment(cage: string, env: NodeJS.ProcessEnv): Record<string, unknown> {
   const out: Record<string, unknown> = {};
@@ -181,8 +248,19 @@ function fromEnvironment(cage: string, env: NodeJS.ProcessEnv): Record<string, u
     const path = name.split("__");
     if (path[0] !== "CAGE_CONFIG" || path[1] !== cage || path.length < 3 || text === undefined) continue;
     let row = out;
-    for (const key of path.slice(2, -1)) row = (row[key] ??= {}) as Record<string, unknown>;
-    row[path.at(-1) as string] = jsonOrText(text);
+    for (const [depth, key] of path.slice(2, -1).entries()) {
+      const inner = (row[key] ??= {});
+      if (!isRecord(inner))
+        throw new CageError(
+          "CONFIG",
+          `${name}: ${path.slice(0, depth + 3).join("__")} is set as well, to a single value`,
+        );
+      row = inner;
+    }
+    const last = path.at(-1) as string;
+    if (isRecord(row[last]))
+      throw new CageError("CONFIG", `${name}: there are variables inside it, and it is a single value`);
+    row[last] = jsonOrText(text);
   }
   return out;
 }

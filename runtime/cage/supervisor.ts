@@ -54,6 +54,8 @@ const crashes = { limit: 5, periodMs: 60_000, firstDelayMs: 100, longestDelayMs:
 const keptLines = 40;
 /** Between SIGTERM and SIGKILL: the longest request (10 s by default) and a little for flushing. */
 const drainMs = 15_000;
+/** A reload may compile much, wait for hooks, and run the cage's tests first. */
+const reloadMs = 120_000;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -241,7 +243,7 @@ export class Supervisor {
         this.#spawn();
         return await this.#status();
       default:
-        return await this.#ask(verb, args, 9_000);
+        return await this.#ask(verb, args, verb === "reload" ? reloadMs : 9_000);
     }
   }
 

@@ -2,6 +2,7 @@
  * What the control socket can ask of a worker, as one table: verb -> answer. The CLI and the dashboard use nothing else,
  * so they cannot disagree. Answers are plain JSON.
  */
+import { relative } from "node:path";
 import { CageError } from "../errors.ts";
 import type { Cage } from "./cage.ts";
 import { selfApi } from "./self.ts";
@@ -38,13 +39,20 @@ export const verbs: Readonly<Record<string, Verb>> = {
     return cage.loader.history();
   },
 
+  /** The effective configuration, each value with where it comes from; `key` narrows it to that and what is in it. */
+  async config(cage, args) {
+    const { key } = (args ?? {}) as { key?: string };
+    const rows = await cage.explain();
+    return key === undefined ? rows : rows.filter((row) => row.key === key || row.key.startsWith(`${key}.`));
+  },
+
   async reload(cage) {
     const outcome = await cage.loader.reload("command");
-    if (!outcome.ok)
-      throw new CageError(
-        "LOAD",
-        outcome.error.frame ? `${outcome.error.message}\n${outcome.error.frame}` : outcome.error.message,
-      );
+    if (!outcome.ok) {
+      const { code, message, file, line, column, frame } = outcome.error;
+      const where = file === "" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
+      throw new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
+    }
     return {
       generation: outcome.generation,
       files: outcome.files,

@@ -3,7 +3,7 @@
  * by IPC only. SIGTERM or the loss of the supervisor drains; a second SIGTERM ends at once.
  */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type CageError, coded } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { openLog } from "../health/log.ts";
@@ -57,6 +57,12 @@ const cage = new Cage({
   again: given.again,
   link,
   door,
+  async gate(candidate) {
+    const { passTests } = await import("../testing/run.ts");
+    const { home, root, cage } = given;
+    // What runs here is the built worker; the program of the tests stands beside it.
+    await passTests({ home, root, cage }, dirname(process.argv[1] as string), candidate);
+  },
 });
 
 process.on("SIGTERM", () => leave());

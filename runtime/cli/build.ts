@@ -1,5 +1,6 @@
 /**
- * Builds the runtime into the folder given: one bundle for each process there is (command line, supervisor, worker), with
+ * Builds the runtime into the folder given: one bundle for each process there is (command line, supervisor,
+ * worker, tests), with
  * what is loaded late in chunks of its own. Run by boot.mjs, under tsx, when the sources changed.
  */
 import { mkdirSync, renameSync, rmSync } from "node:fs";
@@ -19,6 +20,7 @@ await bundle({
     main: join(home, "runtime/cli/main.ts"),
     supervise: join(home, "runtime/cage/supervise.ts"),
     worker: join(home, "runtime/cage/worker.ts"),
+    tests: join(home, "runtime/testing/child.ts"),
   },
   outdir: beside,
   platform: "node",

@@ -33,6 +33,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   logs: async () => (await import("./logs.ts")).logs,
   call: async () => (await import("./call.ts")).call,
   reload: async () => (await import("./reload.ts")).reload,
+  config: async () => (await import("./config.ts")).config,
   history: async () => (await import("./history.ts")).history,
   new: async () => (await import("./new.ts")).create,
   test: async () => (await import("./test.ts")).test,

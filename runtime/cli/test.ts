@@ -1,5 +1,7 @@
 /**
- * ./cage test [PATTERN ...]: prepares what the tests need and runs the whole suite, the browser's included.
+ * ./cage test NAME [MODULE]: the tests of one cage (its *.test.ts), in the cage itself; see runtime/testing.ts.
+ * ./cage test [PATTERN ...]: prepares what the tests need and runs the whole suite, the browser's included. A first word
+ * that is a cage's name means the cage; with --suite it is a pattern all the same.
  *
  * On Debian as root missing servers and Chromium are installed from the distribution's packages; elsewhere what is missing
  * is named, its suites are skipped, and they are counted as skipped. With CI=true a skip is a failure.
@@ -7,6 +9,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { nearest } from "../../lib/nearest.ts";
+import { cagesOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
 import type { Command } from "./main.ts";
 
@@ -30,9 +34,16 @@ const needs: readonly Need[] = [
 ];
 
 export const test: Command = {
-  usage: "[PATTERN ...]",
-  summary: "prepare what the tests need, and run the suite",
+  usage: "[NAME [MODULE]] | [--suite] [PATTERN ...]",
+  summary: "the tests of a cage; without a name, the whole suite",
+  options: { suite: { type: "boolean" } },
   async run(given) {
+    const [cage, module] = given.words;
+    if (cage !== undefined && !given.flags["suite"] && cagesOf(given.paths).includes(cage))
+      return await (await import("./test-cage.ts")).testOf(given, cage, module);
+    const near = cage === undefined || given.flags["suite"] ? undefined : nearest(cage, cagesOf(given.paths));
+    if (near !== undefined)
+      process.stderr.write(`cage: there is no cage '${cage}' (did you mean '${near}'?); it is taken for a pattern\n`);
     const { home } = given.paths;
     const vitest = join(home, "node_modules", "vitest", "vitest.mjs");
     if (!existsSync(vitest))

@@ -26,6 +26,8 @@ export interface Candidate {
   readonly files: readonly string[];
   /** Files that are new or different in it, importers left out. */
   readonly changed: readonly string[];
+  /** What each file said when it was read. */
+  readonly hashes: ReadonlyMap<string, string>;
   module(name: string): Namespace | undefined;
   moduleOf(file: string): Namespace | undefined;
 }
@@ -89,6 +91,10 @@ export class Generation<A> implements Candidate {
 
   get files(): readonly string[] {
     return [...this.#cells.keys()];
+  }
+
+  get hashes(): ReadonlyMap<string, string> {
+    return new Map([...this.#cells].map(([file, cell]) => [file, cell.source.hash]));
   }
 
   get names(): readonly string[] {

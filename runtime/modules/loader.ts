@@ -53,6 +53,8 @@ export interface LoaderOptions<A> {
   runHook(generation: Generation<A>, hook: () => unknown): Promise<void>;
   /** The generation has ended: close what no later one uses. */
   dispose(generationId: number, attachment: A): Promise<void>;
+  /** Files that load beside those of the cage's folder: its tests, when it runs for them. */
+  more?(): Promise<readonly string[]>;
   /** For one candidate to evaluate: a top-level await that never ends must not block all later saves. */
   readonly loadTimeoutMs?: number;
 }
@@ -430,6 +432,7 @@ export class Loader<A> {
     return [
       ...wanted.filter((name) => configs.includes(name)).map((name) => join(this.#configFolder, name)),
       ...own.sort().map((name) => join(this.#folder, name)),
+      ...((await this.#options.more?.()) ?? []),
     ];
   }
 

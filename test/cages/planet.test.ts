@@ -1,16 +1,11 @@
 /** Impact and Core together, as Surface's door sees them: accounts, forum, notices, and what is told to Orbit. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as coreApi from "../../cages/core/api.ts";
-import * as coreEvents from "../../cages/core/events.ts";
-import * as listing from "../../cages/core/listing.ts";
 import * as accounts from "../../cages/impact/accounts.ts";
 import * as impactApi from "../../cages/impact/api.ts";
-import * as impactEvents from "../../cages/impact/events.ts";
 import * as forum from "../../cages/impact/forum.ts";
-import { config as core } from "../../config/core.ts";
-import { config as impact } from "../../config/impact.ts";
 import { CageError } from "../../runtime/errors.ts";
-import { type Cages, openCages } from "../kit/cages.ts";
+import { type TestCage, testCage } from "../../runtime/testing.ts";
 import { eventually } from "../kit/project.ts";
 
 interface Told {
@@ -21,7 +16,8 @@ interface Told {
 }
 
 const told: Told[] = [];
-let planet: Cages;
+let core: TestCage;
+let impact: TestCage;
 let ann: accounts.Session;
 let bob: accounts.Session;
 
@@ -30,20 +26,20 @@ const publish = (entries: Told[]): void => {
   if (entries.some(({ data }) => data["body"] === "poison")) throw new CageError("TOO_LARGE", "an event is too large");
   told.push(...entries);
 };
-const door = <T>(fn: () => Promise<T>): Promise<T> => planet.run("impact", fn);
+const door = <T>(fn: () => Promise<T>): Promise<T> => impact.run(fn);
 const on = (channel: string, type: string) => told.filter((each) => each.channel === channel && each.type === type);
 const refused = (work: Promise<unknown>) => expect(work).rejects;
 
 beforeAll(async () => {
-  planet = await openCages({
-    orbit: { api: { channels: { publish } }, config: {} },
-    core: { api: coreApi, modules: { events: coreEvents, listing }, config: core },
-    impact: { api: impactApi, modules: { events: impactEvents }, config: impact },
-  });
+  core = await testCage("core", { interfaces: ["events", "listing"], cages: { orbit: { channels: { publish } } } });
+  impact = await testCage("impact", { interfaces: ["events"], beside: core });
   ann = await door(() => accounts.signUp("Ann", "correct horse"));
   bob = await door(() => accounts.signUp("Bób_1", "battery staple"));
 });
-afterAll(() => planet.close());
+afterAll(async () => {
+  await impact.close();
+  await core.close();
+});
 
 describe("accounts", () => {
   it("know a person by their session, until they sign out", async () => {
@@ -263,11 +259,9 @@ describe("notices", () => {
     const thread = await door(() => forum.start(ann.token, "Notice", "first", "s6"));
     const before = (await door(() => accounts.notices(ann.token))).length;
     await door(() => forum.reply(ann.token, thread.id, "own", "n0"));
-    planet.down("impact");
-    await planet.run("core", () =>
-      coreApi.threads.reply({ author: bob.person, thread: thread.id, body: "hello", once: "n1" }),
-    );
-    planet.up("impact");
+    impact.down();
+    await core.run(() => coreApi.threads.reply({ author: bob.person, thread: thread.id, body: "hello", once: "n1" }));
+    await impact.up();
     const notices = await eventually("the notice", async () => {
       const rows = await door(() => accounts.notices(ann.token));
       return rows.length > before && rows;
@@ -287,7 +281,7 @@ describe("notices", () => {
     const notice = { to: bob.person.id, kind: "reply", thread: "t", title: "x", by: ann.person, at: 1 };
     const before = (await door(() => accounts.notices(bob.token))).length;
     for (let attempt = 1; attempt < 4; attempt++)
-      await planet.run("impact", () => impactApi.notices.add(notice), { retry: { id: "notice:x", attempt } });
+      await impact.run(() => impactApi.notices.add(notice), { retry: { id: "notice:x", attempt } });
     expect((await door(() => accounts.notices(bob.token))).length).toBe(before + 1);
   });
 });

@@ -1,0 +1,112 @@
+/**
+ * Runs the tests of a cage in a process of their own and answers what came of them.
+ *
+ *     const outcome = await runCageTests({ home, root, cage: "shop", child }, { row: (row) => print(row) });
+ *     outcome.failed > 0 || outcome.error
+ */
+import { spawn } from "node:child_process";
+import { constants, setPriority } from "node:os";
+import { join } from "node:path";
+import type { CageError } from "../errors.ts";
+import { LoadError } from "../modules/failure.ts";
+import type { Candidate } from "../modules/generation.ts";
+import type { Failure, TestRow } from "./tests.ts";
+
+export interface Wanted {
+  readonly home: string;
+  readonly root: string;
+  readonly cage: string;
+  /** Only the tests of this module. */
+  readonly module?: string | undefined;
+}
+
+/** What the child says. */
+export type Told =
+  | { readonly kind: "loaded"; readonly hashes: readonly (readonly [string, string])[] }
+  | { readonly kind: "row"; readonly row: TestRow }
+  | { readonly kind: "failed"; readonly error: Failure; readonly what: string }
+  | { readonly kind: "done" };
+
+export interface Outcome {
+  readonly rows: readonly TestRow[];
+  /** What is no test's failure: the cage did not load, or something was left to fail by itself. */
+  readonly errors: readonly Failure[];
+  readonly durationMs: number;
+  /** What was tested: each file by the hash of its text. */
+  readonly hashes: ReadonlyMap<string, string>;
+}
+
+export interface RunOptions {
+  row?(row: TestRow): void;
+  /** Where what the tests print goes. */
+  readonly output?: "inherit" | "ignore";
+  /** Ended after this long. Without it somebody sits at the terminal. */
+  readonly limitMs?: number;
+  /** Somebody else on this machine is being served. */
+  readonly nice?: boolean;
+}
+
+/** `build`: the folder of the built runtime, where the child's program is. */
+export async function runCageTests(wanted: Wanted, build: string, options: RunOptions = {}): Promise<Outcome> {
+  const startedAt = performance.now();
+  const rows: TestRow[] = [];
+  const errors: Failure[] = [];
+  let hashes: ReadonlyMap<string, string> = new Map();
+  let whole = false;
+  const { output = "inherit" } = options;
+  const child = spawn(process.execPath, ["--expose-gc", join(build, "tests.js")], {
+    stdio: ["ignore", output, output, "ipc"],
+    cwd: wanted.root,
+    env: { ...process.env, CAGE_TEST: JSON.stringify(wanted) },
+  });
+  if (options.nice && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  const late =
+    options.limitMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.limitMs).unref();
+  child.on("message", (told: Told) => {
+    if (told.kind === "loaded") hashes = new Map(told.hashes);
+    else if (told.kind === "row") {
+      rows.push(told.row);
+      options.row?.(told.row);
+    } else if (told.kind === "failed")
+      errors.push({ ...told.error, message: told.what ? `${told.what}: ${told.error.message}` : told.error.message });
+    else whole = true;
+  });
+  const [code, signal] = await new Promise<[number | null, string | null]>((ended, failed) => {
+    child.once("error", failed);
+    child.once("close", (...how) => ended(how));
+  });
+  clearTimeout(late);
+  if (!whole && errors.length === 0) {
+    const message =
+      signal === "SIGKILL" && options.limitMs !== undefined
+        ? `the tests did not end within ${options.limitMs} ms`
+        : `the process of the tests ended before they did (${signal ?? `exit code ${code}`})`;
+    errors.push({ code: "INTERNAL", message, file: "", line: 0, column: 0, frame: "" });
+  }
+  return { rows, errors, durationMs: performance.now() - startedAt, hashes };
+}
+
+/** A reload waits this long for its tests; a gate is for quick ones. */
+const gateMs = 60_000;
+
+/** Refuses a candidate whose cage's own tests fail (`test: "gate"`): throws with the test's name, place and frame. */
+export async function passTests(wanted: Wanted, build: string, candidate: Candidate): Promise<void> {
+  const { rows, errors, hashes } = await runCageTests(wanted, build, { output: "ignore", limitMs: gateMs, nice: true });
+  const failed = rows.find((row) => row.failure);
+  const failure = failed?.failure ?? errors[0];
+  if (failure !== undefined) {
+    const what = failed === undefined ? "its tests did not run" : `the test "${failed.title}" failed`;
+    const others = rows.filter((row) => row.failure).length - 1;
+    const more = others > 0 ? ` (and ${others} more)` : "";
+    throw refused(`${what}${more}: ${failure.message}`, failure);
+  }
+  // They read the disk, a moment later than the candidate did: what was tested must be what will serve.
+  for (const [file, hash] of candidate.hashes)
+    if (hashes.get(file) !== hash)
+      throw new LoadError("it changed while its tests ran; the newer text is tried next", { file });
+}
+
+function refused(message: string, at: Failure): CageError {
+  const error = new LoadError(message, { file: at.file, line: at.line, column: at.column });
+  return Object.assign(error, { frame: at.frame });
+}
