@@ -1,7 +1,6 @@
 /** ./cage reload NAME: loads what changed on disk as one generation, and reports success or the fault. For --no-watch. */
-import { askControl } from "../cage/control.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 
 export const reload: Command = {
@@ -10,7 +9,7 @@ export const reload: Command = {
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "reload takes the name of a cage");
-    const done = (await askControl(socketOf(given.paths, "ctl", cage), "reload")) as {
+    const done = (await askOf(given.paths, cage, "reload")) as {
       generation: number;
       files: string[];
       durationMs: number;
