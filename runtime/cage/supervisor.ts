@@ -102,6 +102,8 @@ export class Supervisor {
       this.#worker?.kill("SIGKILL");
       return;
     }
+    if (this.#state === "starting")
+      this.#notify({ ok: false, code: "CANCELLED", message: "it was stopped while it started", stderr: [] });
     this.#enter("stopping");
     const worker = this.#worker;
     if (worker !== undefined && worker.exitCode === null && worker.signalCode === null) {

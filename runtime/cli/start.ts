@@ -145,7 +145,8 @@ async function foreground(given: Given, cages: readonly string[]): Promise<numbe
       watch: !given.flags["no-watch"],
       foreground: true,
       notify: (outcome) => {
-        if (outcome.ok) process.stdout.write(`${cage} is ready: ${urlOf(outcome.status as InstanceStatus)}\n`);
+        if (outcome.ok)
+          process.stdout.write(`${`${cage} is ready ${urlOf(outcome.status as InstanceStatus)}`.trimEnd()}\n`);
         else {
           process.stderr.write(`cage: ${cage}: ${outcome.message}\n${outcome.frame ? `${outcome.frame}\n` : ""}`);
           resolve(1);

@@ -1,9 +1,9 @@
 /** What goes wrong around a supervisor: starts at the same moment, its own death, a full disk. */
-import { existsSync, mkdirSync, symlinkSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { InstanceStatus } from "../../runtime/cli/instances.ts";
-import { createProject, type Project } from "../kit/project.ts";
+import { createProject, eventually, type Project } from "../kit/project.ts";
 
 const api = `
 console.log("printed while loading");
@@ -47,4 +47,51 @@ it("a cage that is not there, or does not run, is said so", async () => {
   project = createProject({ "cages/shop/api.ts": api });
   expect((await project.cage("history", "shpo")).stderr).toMatch(/no cage 'shpo'.*did you mean 'shop'/);
   expect((await project.cage("reload", "shop")).stderr).toMatch(/cage shop does not run; start it with/);
+});
+
+it("logs -f goes on over a rotation and with files made later, and ends quietly when its reader has gone", async () => {
+  project = createProject({ "logs/shop/cage.log": "first\n" });
+  const log = join(project.root, "logs/shop/cage.log");
+  const child = project.spawn("logs", "-f", "shop");
+  let [out, faults] = ["", ""];
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (faults += text));
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  const shows = (line: string) => eventually(line, () => out.includes(line));
+  try {
+    await shows("first\n");
+    appendFileSync(log, "second å");
+    appendFileSync(log, Buffer.from([0xc3]));
+    appendFileSync(log, Buffer.from([0xa4, 0x0a]));
+    await shows("second åä\n");
+    renameSync(log, `${log}.1`);
+    appendFileSync(log, "third\n");
+    await shows("third\n");
+    appendFileSync(log, "fourth\n");
+    await shows("fourth\n");
+    appendFileSync(join(project.root, "logs/shop/output.log"), "fifth \x1b[2J\n");
+    await shows("fifth \\x1b[2J\n");
+    expect(out.match(/first|second|third|fourth|fifth/g)).toEqual(["first", "second", "third", "fourth", "fifth"]);
+    child.stdout?.destroy();
+    const code = eventually("its end", () => {
+      appendFileSync(log, "sixth\n");
+      return child.exitCode !== null;
+    });
+    await code;
+    expect([await ended, faults]).toEqual([0, ""]);
+  } finally {
+    child.kill();
+  }
+});
+
+it("a cage that is stopped while it starts says so to who started it", async () => {
+  project = createProject({ "cages/slow/api.ts": "await new Promise((never) => setTimeout(never, 60_000));" });
+  const starting = project.cage("start", "slow");
+  const [row] = await eventually("its row", async () => {
+    const rows = await listed();
+    return rows.length > 0 && rows;
+  });
+  expect(row!.state).toBe("starting");
+  process.kill(row!.supervisor, "SIGTERM");
+  expect((await starting).stderr).toMatch(/slow: it was stopped while it started/);
 });
