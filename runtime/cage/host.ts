@@ -40,7 +40,7 @@ export class Host implements InterfaceHost {
 
   async listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }> {
     const bound = await this.#options.listen(server, address);
-    this.addresses.push(address);
+    this.addresses.push({ host: address.host, port: bound.port });
     return bound;
   }
 

@@ -27,7 +27,7 @@ export class Listeners {
   take(address: Address): Handle | number {
     const key = keyOf(address);
     const known = this.#open.get(key);
-    if (known !== undefined && !key.endsWith(":0")) {
+    if (known !== undefined) {
       known.users++;
       return known.handle;
     }
@@ -41,7 +41,9 @@ export class Listeners {
       handle.close();
       return constants.errno.EADDRINUSE * -1;
     }
-    this.#open.set(key, { handle, users: 1, path: "path" in address ? address.path : undefined });
+    // Port 0 is known by the port it became: that is how it is given back.
+    const name = "port" in address && address.port === 0 ? `${address.host}:${boundPort(handle)}` : key;
+    this.#open.set(name, { handle, users: 1, path: "path" in address ? address.path : undefined });
     return handle;
   }
 
@@ -58,6 +60,16 @@ export class Listeners {
   /** The worker died: its uses are gone, the sockets stay for the next one. */
   forget(): void {
     for (const row of this.#open.values()) row.users = 0;
+  }
+
+  /** A new worker serves: what it did not take again, nobody will accept on. */
+  sweep(): void {
+    for (const [key, row] of this.#open) {
+      if (row.users > 0) continue;
+      this.#open.delete(key);
+      row.handle.close();
+      if (row.path !== undefined) removeStale(row.path);
+    }
   }
 
   closeAll(): void {

@@ -6,9 +6,10 @@
  * shop. A state directory too deep even for those gets its sockets in the system's temporary directory.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { CageError } from "../errors.ts";
 
 export interface Paths {
   readonly home: string;
@@ -25,16 +26,27 @@ const longestSocketPath = 107;
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 12);
 
 export function pathsOf(home: string, root: string): Paths {
-  const state = process.env["CAGE_STATE"] ?? join(root, "state");
+  const state = resolve(root, process.env["CAGE_STATE"] ?? "state");
   const near = join(state, "run");
   const run =
     Buffer.byteLength(near) + 20 <= longestSocketPath ? near : join(tmpdir(), `cage-${userInfo().uid}-${hash(state)}`);
   return { home, root, cages: join(root, "cages"), config: join(root, "config"), state, logs: join(root, "logs"), run };
 }
 
-/** Makes the directory of the sockets, private to this user. */
+/**
+ * Makes the directory of the sockets, private to this user. In the system's temporary directory its name can be guessed:
+ * one that somebody else made first would make every call and control theirs, so it is refused.
+ */
 export function ensureRun(paths: Paths): void {
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
+  if (paths.run.startsWith(paths.state)) return;
+  const { uid, mode } = lstatSync(paths.run);
+  const me = process.getuid?.() ?? uid;
+  if (uid !== me || (mode & 0o022) !== 0 || !lstatSync(paths.run).isDirectory())
+    throw new CageError(
+      "CONFIG",
+      `${paths.run} is not private to this user (owner ${uid}, mode ${(mode & 0o777).toString(8)}); remove it, or set CAGE_STATE to a folder with a shorter path`,
+    );
 }
 
 export const socketOf = (paths: Paths, kind: "ctl" | "rpc", cage: string): string =>

@@ -4,7 +4,7 @@
  * use with 256 random bits, readable by this user only. Printed or serialised, it shows its name and nothing else.
  */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { CageError } from "../errors.ts";
@@ -40,11 +40,22 @@ function fromFile(name: string): string {
   if (directory === undefined) throw new CageError("CONFIG", `secret ${name} was asked for outside a cage`);
   const file = join(directory, name);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (!existsSync(file)) make(file);
+  const text = readFileSync(file, "utf8").trim();
+  // An empty key would sign for everybody.
+  if (text === "") throw new CageError("CONFIG", `${file} is empty; remove it, and a new secret is made`);
+  return text;
+}
+
+/** Two cages may ask first at the same moment, and a disk may be full: the file is there whole, or not at all. */
+function make(file: string): void {
+  const beside = `${file}.${process.pid}`;
   try {
-    // "wx": two cages may ask first at the same moment; one writes, both read the same.
-    writeFileSync(file, randomBytes(32).toString("base64url"), { mode: 0o600, flag: "wx" });
+    writeFileSync(beside, randomBytes(32).toString("base64url"), { mode: 0o600 });
+    linkSync(beside, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(beside, { force: true });
   }
-  return readFileSync(file, "utf8").trim();
 }

@@ -9,12 +9,14 @@
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, createWriteStream, mkdirSync, rmSync, type WriteStream, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { CageError } from "../errors.ts";
+import { type LogFile, openLogFile } from "../health/logfile.ts";
+import { alone } from "./claim.ts";
 import { askControl, serveControl } from "./control.ts";
 import type { ToSupervisor, ToWorker } from "./link.ts";
 import { Listeners } from "./listeners.ts";
@@ -56,6 +58,8 @@ const keptLines = 40;
 const drainMs = 15_000;
 /** A reload may compile much, wait for hooks, and run the cage's tests first. */
 const reloadMs = 120_000;
+/** What cages print beside their log: small, and the last of it is what is wanted. */
+const outputLimits = { maxBytes: 8 * 1024 * 1024, keep: 2 } as const;
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -67,7 +71,7 @@ export class Supervisor {
   readonly #node = process.env["CAGE_NODE"] ?? (hostname().split(".")[0] as string);
   #control: Server | undefined;
   #worker: ChildProcess | undefined;
-  #output: WriteStream | undefined;
+  #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
   #lastExit: { at: number; why: string } | undefined;
@@ -82,13 +86,16 @@ export class Supervisor {
   async start(): Promise<void> {
     const { paths, cage } = this.#options;
     ensureRun(paths);
-    await this.#takeControl();
-    mkdirSync(join(paths.logs, cage), { recursive: true });
-    this.#output = createWriteStream(join(paths.logs, cage, "output.log"), { flags: "a" });
-    this.#spawn();
+    await alone(`${socketOf(paths, "ctl", cage)}.lock`, () => this.#takeControl());
+    // Journals and databases are nobody else's to read.
+    mkdirSync(join(paths.state, cage), { recursive: true });
+    chmodSync(join(paths.state, cage), 0o700);
+    this.#output = openLogFile({ file: join(paths.logs, cage, "output.log"), ...outputLimits });
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.stop());
     // A terminal that closes must not end what was meant to stay.
     process.on("SIGHUP", () => {});
+    await this.#predecessor();
+    if (this.#state === "starting") this.#spawn();
   }
 
   /** SIGTERM to the worker (it drains), SIGKILL when it takes too long, then leaves. A second call ends it at once. */
@@ -97,6 +104,8 @@ export class Supervisor {
       this.#worker?.kill("SIGKILL");
       return;
     }
+    if (this.#state === "starting")
+      this.#notify({ ok: false, code: "CANCELLED", message: "it was stopped while it started", stderr: [] });
     this.#enter("stopping");
     const worker = this.#worker;
     if (worker !== undefined && worker.exitCode === null && worker.signalCode === null) {
@@ -130,6 +139,23 @@ export class Supervisor {
     this.#control = control;
   }
 
+  /** A supervisor that was killed leaves a worker that drains; its journal and ports are free when it is gone. */
+  async #predecessor(): Promise<void> {
+    const pid = this.#registeredWorker();
+    const deadline = Date.now() + drainMs;
+    while (pid !== undefined && isWorker(pid, this.#options.cage) && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  #registeredWorker(): number | undefined {
+    try {
+      const { worker } = JSON.parse(readFileSync(this.#registry, "utf8")) as { worker?: number };
+      return worker;
+    } catch {
+      return undefined;
+    }
+  }
+
   #spawn(): void {
     const { paths, cage, workerFile, watch } = this.#options;
     const worker = spawn(process.execPath, ["--expose-gc", workerFile], {
@@ -147,11 +173,16 @@ export class Supervisor {
       },
     });
     this.#worker = worker;
-    worker.stdout?.on("data", (chunk: Buffer) => this.#say(chunk.toString()));
-    worker.stderr?.on("data", (chunk: Buffer) => this.#say(chunk.toString(), true));
+    worker.stdout?.setEncoding("utf8").on("data", (text: string) => this.#say(text));
+    worker.stderr?.setEncoding("utf8").on("data", (text: string) => this.#say(text, true));
     worker.on("message", (message: ToSupervisor) => this.#hear(message));
     worker.on("exit", (code, signal) => this.#died(worker, signal ?? `exit code ${code}`));
-    worker.on("error", (error) => this.#say(`worker: ${error.message}\n`, true));
+    worker.on("error", (error) => {
+      this.#say(`worker: ${error.message}\n`, true);
+      // One that could not even be made (no memory, too many processes) never exits.
+      if (worker.pid === undefined) this.#died(worker, error.message);
+    });
+    this.#register();
   }
 
   #hear(message: ToSupervisor): void {
@@ -173,6 +204,7 @@ export class Supervisor {
         return this.#listeners.release(message.address);
       case "ready":
         this.#enter("ready");
+        this.#listeners.sweep();
         return void this.#status().then((status) => this.#notify({ ok: true, status }));
       case "failed":
         this.#failure = {
@@ -284,10 +316,25 @@ export class Supervisor {
 
   #enter(state: State): void {
     this.#state = state;
-    const { paths, cage } = this.#options;
-    const file = `${socketOf(paths, "ctl", cage)}.json`;
-    // The registry that discovery reads: who runs here, and whether it serves now.
-    writeFileSync(file, JSON.stringify({ node: this.#node, cage, pid: process.pid, ready: state === "ready" }));
+    this.#register();
+  }
+
+  get #registry(): string {
+    return `${socketOf(this.#options.paths, "ctl", this.#options.cage)}.json`;
+  }
+
+  /** The registry that discovery reads: who runs here, and whether it serves now. Never half a file. */
+  #register(): void {
+    const { cage } = this.#options;
+    const ready = this.#state === "ready";
+    const row = { node: this.#node, cage, pid: process.pid, worker: this.#worker?.pid, ready };
+    try {
+      writeFileSync(`${this.#registry}.new`, JSON.stringify(row));
+      renameSync(`${this.#registry}.new`, this.#registry);
+    } catch (error) {
+      // A full disk must not end what supervises; the last row stays until there is room.
+      this.#say(`${cage}: its registry could not be written: ${(error as Error).message}\n`, true);
+    }
   }
 
   #notify(outcome: Parameters<SupervisorOptions["notify"]>[0]): void {
@@ -309,11 +356,25 @@ export class Supervisor {
   }
 
   #leave(code: number): void {
-    const { paths, cage } = this.#options;
     this.#listeners.closeAll();
-    rmSync(`${socketOf(paths, "ctl", cage)}.json`, { force: true });
+    rmSync(this.#registry, { force: true });
     // Closing a unix server removes its socket: the sign that nothing of this instance is left.
     this.#control?.close();
-    this.#output?.end(() => process.exit(code));
+    this.#output?.close();
+    process.exit(code);
+  }
+}
+
+/** By its title too, where the system shows that: a number may have become another process since. */
+function isWorker(pid: number, cage: string): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/[\0 ]+$/, "") === `cage ${cage}`;
+  } catch {
+    return process.platform !== "linux";
   }
 }

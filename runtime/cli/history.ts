@@ -1,7 +1,6 @@
 /** ./cage history NAME: its generations, newest last: when, why, what changed, how long it took, and failures. */
-import { askControl } from "../cage/control.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { table } from "./table.ts";
 
@@ -21,7 +20,7 @@ export const history: Command = {
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "history takes the name of a cage");
-    const entries = (await askControl(socketOf(given.paths, "ctl", cage), "history")) as Entry[];
+    const entries = (await askOf(given.paths, cage, "history")) as Entry[];
     if (given.flags["json"]) process.stdout.write(`${JSON.stringify(entries)}\n`);
     else process.stdout.write(table([["GENERATION", "AT", "BY", "MS", "IMPORTERS", "FILES"], ...entries.map(row)]));
     return 0;

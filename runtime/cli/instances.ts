@@ -28,6 +28,23 @@ export async function statusOf(paths: Paths, cage: string): Promise<InstanceStat
   }
 }
 
+/** One verb of a cage that must run, with what to do when there is no such cage or it does not run. */
+export async function askOf(
+  paths: Paths,
+  cage: string,
+  verb: string,
+  args?: unknown,
+  timeoutMs?: number,
+): Promise<unknown> {
+  try {
+    return await askControl(socketOf(paths, "ctl", cage), verb, args, timeoutMs);
+  } catch (error) {
+    if ((error as CageError).code !== "NO_SUCH_CAGE") throw error;
+    named(paths, [cage]);
+    throw new CageError("NO_SUCH_CAGE", `cage ${cage} does not run; start it with ./cage start ${cage}`);
+  }
+}
+
 /** Names of the cages that have (or had) a supervisor here: its registry file, which a kill leaves behind. */
 export function registered(paths: Paths): string[] {
   if (!existsSync(paths.run)) return [];

@@ -7,15 +7,23 @@ export const list: Command = {
   usage: "",
   summary: "what runs: pid, generation, uptime, restarts, memory",
   async run(given) {
+    const silent: string[] = [];
     const rows = await Promise.all(
-      registered(given.paths).map(async (cage) => ({ cage, status: await statusOf(given.paths, cage) })),
+      registered(given.paths).map(async (cage) => ({
+        cage,
+        // One that leaves this moment, or hangs, must not hide the others.
+        status: await statusOf(given.paths, cage).catch(
+          (error: Error) => void silent.push(`${cage}: ${error.message}`),
+        ),
+      })),
     );
     const running = rows.flatMap((row) => (row.status === undefined ? [] : [row.status]));
     if (given.flags["json"]) {
       process.stdout.write(`${JSON.stringify(running)}\n`);
       return 0;
     }
-    if (running.length === 0) {
+    for (const line of silent) process.stderr.write(`cage: ${line}\n`);
+    if (running.length === 0 && silent.length === 0) {
       process.stdout.write("nothing runs; ./cage start begins\n");
       return 0;
     }

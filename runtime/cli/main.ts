@@ -42,6 +42,11 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 const shared = { root: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
 
 export async function main(given: { home: string; build: string; args: readonly string[] }): Promise<void> {
+  // `./cage logs -f | head`: who read has gone, and that is no fault.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit();
+  });
   process.exitCode = await execute(given).catch((error: unknown) => {
     const { code, message } = coded(error);
     process.stderr.write(`cage: ${message}\n`);

@@ -1,7 +1,6 @@
 /** ./cage reload NAME: loads what changed on disk as one generation, and reports success or the fault. For --no-watch. */
-import { askControl } from "../cage/control.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 
 /** A little longer than the supervisor gives the worker: its answer says more. */
@@ -13,7 +12,7 @@ export const reload: Command = {
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "reload takes the name of a cage");
-    const done = (await askControl(socketOf(given.paths, "ctl", cage), "reload", undefined, longestMs)) as {
+    const done = (await askOf(given.paths, cage, "reload", undefined, longestMs)) as {
       generation: number;
       files: string[];
       durationMs: number;

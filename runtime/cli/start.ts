@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { askControl } from "../cage/control.ts";
-import { ensureRun, socketOf } from "../cage/paths.ts";
+import { ensureRun, type Paths, socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
 import { type InstanceStatus, named, statusOf, urlOf } from "./instances.ts";
 import type { Command, Given } from "./main.ts";
@@ -43,9 +43,12 @@ export const start: Command = {
 
 async function begin(given: Given, cage: string): Promise<Outcome> {
   const { paths } = given;
-  const running = await statusOf(paths, cage);
-  if (running?.state === "failed") await askControl(socketOf(paths, "ctl", cage), "start");
-  if (running !== undefined) return { ok: true, status: running, already: true };
+  const running = await whenSettled(paths, cage);
+  if (running?.state === "ready") return { ok: true, status: running, already: true };
+  if (running?.state === "failed") {
+    await askControl(socketOf(paths, "ctl", cage), "start");
+    return await joined(paths, cage, false);
+  }
   const supervisor = spawn(process.execPath, [join(given.build, "supervise.js")], {
     detached: true,
     stdio: ["ignore", "ignore", "ignore", "pipe"],
@@ -65,32 +68,44 @@ async function begin(given: Given, cage: string): Promise<Outcome> {
   const pipe = supervisor.stdio[3] as import("node:net").Socket;
   return await new Promise<Outcome>((resolve) => {
     let text = "";
-    const late = setTimeout(
-      () =>
-        resolve({
-          ok: false,
-          code: "EXPIRED",
-          message: `not ready within ${startMs / 1000} s; ./cage logs ${cage} tells more`,
-          stderr: [],
-        }),
-      startMs,
-    );
+    const late = setTimeout(() => {
+      // It may become ready yet; this command does not wait for it any more.
+      pipe.destroy();
+      resolve(refused(`not ready within ${startMs / 1000} s; ./cage logs ${cage} tells more`, "EXPIRED"));
+    }, startMs);
     pipe.setEncoding("utf8");
     pipe.on("data", (chunk: string) => (text += chunk));
     pipe.on("close", () => {
       clearTimeout(late);
       try {
-        resolve(JSON.parse(text) as Outcome);
+        const outcome = JSON.parse(text) as Outcome;
+        // Another start was faster by a moment: its cage is this one's too.
+        resolve(!outcome.ok && outcome.code === "CONFLICT" ? joined(paths, cage, true) : outcome);
       } catch {
-        resolve({
-          ok: false,
-          code: "INTERNAL",
-          message: `the supervisor ended without a word; ./cage logs ${cage} tells more`,
-          stderr: [],
-        });
+        resolve(refused(`the supervisor ended without a word; ./cage logs ${cage} tells more`));
       }
     });
   });
+}
+
+const refused = (message: string, code = "INTERNAL"): Outcome => ({ ok: false, code, message, stderr: [] });
+
+/** What runs, once it is neither starting nor stopping; undefined when nothing does. */
+async function whenSettled(paths: Paths, cage: string): Promise<InstanceStatus | undefined> {
+  const deadline = Date.now() + startMs;
+  for (;;) {
+    const status = await statusOf(paths, cage);
+    const settled = status === undefined || status.state === "ready" || status.state === "failed";
+    if (settled || Date.now() > deadline) return status;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** The outcome of a start that somebody else's supervisor makes. */
+async function joined(paths: Paths, cage: string, already: boolean): Promise<Outcome> {
+  const status = await whenSettled(paths, cage);
+  if (status?.state === "ready") return { ok: true, status, already };
+  return refused(`it did not become ready (${status?.state ?? "it ended"}); ./cage logs ${cage} tells more`);
 }
 
 function report(outcomes: readonly (readonly [string, Outcome])[]): void {
@@ -130,7 +145,8 @@ async function foreground(given: Given, cages: readonly string[]): Promise<numbe
       watch: !given.flags["no-watch"],
       foreground: true,
       notify: (outcome) => {
-        if (outcome.ok) process.stdout.write(`${cage} is ready: ${urlOf(outcome.status as InstanceStatus)}\n`);
+        if (outcome.ok)
+          process.stdout.write(`${`${cage} is ready ${urlOf(outcome.status as InstanceStatus)}`.trimEnd()}\n`);
         else {
           process.stderr.write(`cage: ${cage}: ${outcome.message}\n${outcome.frame ? `${outcome.frame}\n` : ""}`);
           resolve(1);

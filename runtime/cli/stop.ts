@@ -14,20 +14,27 @@ export const stop: Command = {
   async run(given) {
     const cages = given.words.length > 0 ? [...given.words] : registered(given.paths);
     const stopped = await Promise.all(cages.map(async (cage) => [cage, await end(given, cage)] as const));
-    for (const [cage, did] of stopped) process.stdout.write(`${cage} ${did ? "stopped" : "was not running"}\n`);
+    for (const [cage, did] of stopped) process.stdout.write(`${cage} ${said[did]}\n`);
     if (cages.length === 0) process.stdout.write("nothing runs\n");
-    return 0;
+    return stopped.some(([, did]) => did === "late") ? 1 : 0;
   },
 };
 
-/** True when it ran. Returns once its supervisor is gone. */
-export async function end(given: Given, cage: string): Promise<boolean> {
-  const status = await statusOf(given.paths, cage);
-  if (status === undefined) return false;
+const said = {
+  stopped: "stopped",
+  absent: "was not running",
+  late: `did not stop within ${stopMs / 1000} s; its supervisor does not answer`,
+} as const;
+
+/** Returns once its supervisor is gone, or is not gone in time. */
+export async function end(given: Given, cage: string): Promise<keyof typeof said> {
+  // One that hangs is told too.
+  const status = await statusOf(given.paths, cage).catch(() => null);
+  if (status === undefined) return "absent";
   const socket = socketOf(given.paths, "ctl", cage);
   await askControl(socket, "stop").catch(() => {});
   const deadline = Date.now() + stopMs;
   // Its control socket is the last thing a supervisor gives up. (Its pid may stay for a while as a zombie's.)
   while (existsSync(socket) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
-  return true;
+  return existsSync(socket) ? "late" : "stopped";
 }

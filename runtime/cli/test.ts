@@ -8,30 +8,12 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { nearest } from "../../lib/nearest.ts";
 import { cagesOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
 import type { Command } from "./main.ts";
-
-interface Need {
-  readonly what: string;
-  readonly package: string;
-  present(): boolean;
-}
-
-const onPath = (program: string): boolean =>
-  (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
-
-const needs: readonly Need[] = [
-  { what: "Chromium (the browser tests)", package: "chromium", present: () => onPath("chromium") },
-  { what: "the Thrift compiler (interoperation tests)", package: "thrift-compiler", present: () => onPath("thrift") },
-  {
-    what: "Thrift for Python (interoperation tests)",
-    package: "python3-thrift",
-    present: () => existsSync("/usr/lib/python3/dist-packages/thrift"),
-  },
-];
+import { type Need, needs } from "./needs.ts";
 
 export const test: Command = {
   usage: "[NAME [MODULE]] | [--suite] [PATTERN ...]",
@@ -81,7 +63,7 @@ export const test: Command = {
 
 /** Installs what it can; returns what is still missing. */
 function prepare(): readonly Need[] {
-  const missing = needs.filter((need) => !need.present());
+  const missing = stillMissing();
   if (missing.length === 0 || !isDebian() || process.getuid?.() !== 0) return missing;
   const packages = missing.map((need) => need.package);
   process.stderr.write(`cage: installing ${packages.join(", ")} (apt-get)\n`);
@@ -93,8 +75,10 @@ function prepare(): readonly Need[] {
     const done = spawnSync("apt-get", args, { env, stdio: ["ignore", "ignore", "inherit"] });
     if (done.status !== 0) process.stderr.write(`cage: apt-get ${args[0]} failed\n`);
   }
-  return needs.filter((need) => !need.present());
+  return stillMissing();
 }
+
+const stillMissing = (): readonly Need[] => Object.values<Need>(needs).filter((need) => need.find() === undefined);
 
 const isDebian = (): boolean =>
   existsSync("/etc/os-release") && /^ID(_LIKE)?=.*debian/m.test(readFileSync("/etc/os-release", "utf8"));

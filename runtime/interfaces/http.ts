@@ -201,7 +201,7 @@ class Asked implements Ask {
   }
 
   get url(): URL {
-    return (this.#url ??= new URL(this.#raw, `http://${this.#incoming.headers.host ?? "localhost"}`));
+    return (this.#url ??= urlOf(this.#raw, this.#incoming.headers.host ?? "localhost"));
   }
 
   get query(): Readonly<Record<string, string>> {
@@ -211,6 +211,14 @@ class Asked implements Ask {
   get from(): string {
     return this.#incoming.socket.remoteAddress ?? "";
   }
+}
+
+/** Both are a stranger's: "//" is a path here and not another host, and a host is no place for a path. */
+function urlOf(raw: string, host: string): URL {
+  const text = raw.startsWith("/") ? `http://${host}${raw}` : raw;
+  if (/[/?#@\\]/.test(host) || !URL.canParse(text))
+    throw new CageError("BAD_INPUT", "the address, or the host header, is none");
+  return new URL(text);
 }
 
 interface Stored {

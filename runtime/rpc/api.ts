@@ -69,6 +69,8 @@ export function paths(api: Api | undefined): { path: string; idempotent: boolean
 
 function find(api: Api | undefined, path: string): Marked {
   let at: unknown = api;
+  // As deep as `paths` tells and no deeper: an exported schema or object has functions too, and they are not the api.
+  if (path.split(".").length > 2) at = undefined;
   // Own properties only: "constructor" and "__proto__" are not part of anybody's api.
   for (const name of path.split(".")) at = isNamespace(at) && Object.hasOwn(at, name) ? at[name] : undefined;
   if (typeof at === "function") return at as Marked;

@@ -43,7 +43,10 @@ export type Frame =
 
 export class Framer {
   readonly #packers = createPackers();
-  #rest: Buffer | undefined;
+  /** What arrived of a frame that is not whole yet, in pieces: joined once, not again with each piece. */
+  readonly #pieces: Buffer[] = [];
+  #held = 0;
+  #wanted = 4;
 
   encode(frame: Frame): Buffer {
     const body = this.#packers.pack(frame);
@@ -60,7 +63,10 @@ export class Framer {
 
   /** Throws PROTOCOL on anything that is no frame; the connection is then worthless, its packers out of step. */
   decode(chunk: Buffer, each: (frame: Frame) => void): void {
-    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#pieces.push(chunk);
+    this.#held += chunk.length;
+    if (this.#held < this.#wanted) return;
+    let bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#held);
     while (bytes.length >= 4) {
       const length = bytes.readUInt32LE(0);
       if (length > limits.frameBytes)
@@ -75,7 +81,10 @@ export class Framer {
       bytes = bytes.subarray(4 + length);
       each(checked(frame));
     }
-    this.#rest = bytes.length === 0 ? undefined : bytes;
+    this.#pieces.length = 0;
+    if (bytes.length > 0) this.#pieces.push(bytes);
+    this.#held = bytes.length;
+    this.#wanted = bytes.length < 4 ? 4 : 4 + bytes.readUInt32LE(0);
   }
 }
 

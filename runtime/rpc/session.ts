@@ -84,8 +84,7 @@ export class Session {
     if (this.peer === undefined) await this.ready;
     if (this.#ended) throw this.#ended;
     if (signal?.aborted) throw signal.reason;
-    if (this.#stream.writableLength + this.#unsentBytes > limits.unsentBytes)
-      throw new CageError("OVERLOADED", `${this.peer?.cage} does not read what is sent to it`);
+    if (this.#full) throw new CageError("OVERLOADED", `${this.peer?.cage} does not read what is sent to it`);
     const id = this.#nextId++;
     return await new Promise((resolve, reject) => {
       const abort = () => {
@@ -113,8 +112,13 @@ export class Session {
     });
   }
 
+  /** At most once: a peer that does not read what it is sent misses this too. */
   publish(subject: string, data: unknown): void {
-    if (!this.#ended) this.#send([kinds.event, subject, data]);
+    if (!this.#ended && !this.#full) this.#send([kinds.event, subject, data]);
+  }
+
+  get #full(): boolean {
+    return this.#stream.writableLength + this.#unsentBytes > limits.unsentBytes;
   }
 
   /** Tells the peer to send no more; resolves when what it asked for has been answered. */
@@ -234,6 +238,9 @@ export class Session {
   }
 
   #answer(frame: Frame): void {
+    // It asks and asks and reads no answer: these would pile up here without end.
+    if (this.#full)
+      return this.#end(new CageError("OVERLOADED", `${this.peer?.cage} does not read what is sent to it`));
     try {
       this.#send(frame);
     } catch (error) {

@@ -1,10 +1,13 @@
 /** Planet while it is worked on: every part edited, broken and mended under a steady load, with a page open. */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { type Browser, launchBrowser, openPage, type Page } from "../kit/browser.ts";
+import { needing } from "../kit/needs.ts";
 import { createPlanet, type Planet } from "../kit/planet.ts";
 import { eventually } from "../kit/project.ts";
+
+const { describe, it } = needing("chromium");
 
 let planet: Planet;
 let browser: Browser;

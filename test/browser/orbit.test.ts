@@ -3,14 +3,17 @@ import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { brotliCompressSync } from "node:zlib";
 import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { positionOf } from "../../lib/revolved/channels.ts";
 import { createHub, enter, leave, publishAll, receive } from "../../lib/revolved/hub.ts";
 import { sign } from "../../lib/revolved/tokens.ts";
 import { type Browser, launchBrowser, openPage, type Page } from "../kit/browser.ts";
 import { type Running, startComet } from "../kit/comet.ts";
 import { type Link, linkTo } from "../kit/link.ts";
+import { needing } from "../kit/needs.ts";
 import { eventually, home } from "../kit/project.ts";
+
+const { describe, it } = needing("chromium");
 
 const secret = randomBytes(32).toString("hex");
 const hub = createHub("e");

@@ -1,10 +1,13 @@
 /** The path that must work, as people walk it: two browsers on one thread, over Surface, Impact, Core and Orbit. */
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { type Browser, type BrowserContext, launchBrowser, openPage, type Page } from "../kit/browser.ts";
+import { needing } from "../kit/needs.ts";
 import { createPlanet, type Planet } from "../kit/planet.ts";
 import { home } from "../kit/project.ts";
+
+const { describe, it } = needing("chromium");
 
 let planet: Planet;
 let browser: Browser;

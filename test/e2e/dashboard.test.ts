@@ -1,9 +1,12 @@
 /** The dashboard, in a browser, with real cages behind it and a real fault for each thing it must show. */
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { type Browser, launchBrowser, openPage, type Page } from "../kit/browser.ts";
+import { needing } from "../kit/needs.ts";
 import { createProject, eventually, freePorts, home, type Project } from "../kit/project.ts";
+
+const { describe, it } = needing("chromium");
 
 let project: Project;
 let browser: Browser;

@@ -1,11 +1,12 @@
 /** Headless Chromium for tests: one for a file, a context for each person. */
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { pathOf } from "./needs.ts";
 
 export type { Browser, BrowserContext, Page };
 
 export const launchBrowser = (): Promise<Browser> =>
   chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    executablePath: pathOf("chromium"),
     args: [
       "--no-sandbox",
       "--disable-gpu",

@@ -1,10 +1,13 @@
 /** Two browsers on one site: what one does, the other sees. */
 import { mkdirSync } from "node:fs";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import * as channels from "../../../cages/orbit/channels.ts";
+import { needing } from "../../kit/needs.ts";
 import { openBrowser } from "../../lib/template/chromium.ts";
 import { openSite, type Site } from "./site.ts";
+
+const { describe, test } = needing("chromium");
 
 let site: Site;
 let browser: Browser;

@@ -1,8 +1,11 @@
 import type { Browser, Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { type Frame, render } from "#lib/template/html.ts";
+import { needing } from "../../kit/needs.ts";
 import { load, openBrowser, scriptOf } from "./chromium.ts";
 import { Page, Thread, type Tree } from "./fixtures/parts.ts";
+
+const { describe, test } = needing("chromium");
 
 let browser: Browser;
 let tab: Tab;

@@ -2,12 +2,13 @@
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { bundle } from "#lib/assets/bundle.ts";
+import { pathOf } from "../../kit/needs.ts";
 
 const root = join(import.meta.dirname, "../../..");
 
 export async function openBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    executablePath: pathOf("chromium"),
     args: "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(
       " ",
     ),

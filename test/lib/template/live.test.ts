@@ -2,10 +2,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Browser, Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import { jsonScript, render } from "#lib/template/html.ts";
+import { needing } from "../../kit/needs.ts";
 import { openBrowser, scriptOf } from "./chromium.ts";
 import { Likes, Thread } from "./fixtures/parts.ts";
+
+const { test } = needing("chromium");
 
 let browser: Browser;
 let tab: Tab;

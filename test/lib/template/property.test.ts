@@ -1,10 +1,13 @@
 /** For random trees and sequences of them: what frames make of a page is what a server would have rendered. */
 import fc from "fast-check";
 import type { Browser, Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { render } from "#lib/template/html.ts";
+import { needing } from "../../kit/needs.ts";
 import { load, openBrowser, scriptOf } from "./chromium.ts";
 import { Page, type Tree } from "./fixtures/parts.ts";
+
+const { test } = needing("chromium");
 
 let browser: Browser;
 let tab: Tab;

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "../../../lib/thrift/idl.ts";
 import { type Field, type Method, type Schema, schemaOf, type Type } from "../../../lib/thrift/schema.ts";
+import { needing } from "../../kit/needs.ts";
 import { path, schemaOfFile } from "./kit.ts";
 
 describe("an error in an IDL", () => {
@@ -215,8 +216,7 @@ function bare(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, each]) => [key, bare(each)]));
 }
 
-const compiler = spawnSync("thrift", ["-version"]).status === 0;
-describe.skipIf(!compiler)(`Apache's compiler${compiler ? "" : " (skipped: thrift-compiler is not installed)"}`, () => {
+needing("thrift").describe("Apache's compiler", () => {
   const theirs = (file: string): Record<string, unknown> => {
     const made = mkdtempSync(join(tmpdir(), "thrift-json-"));
     try {

@@ -1,23 +1,18 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { ClientSession } from "../../../lib/thrift/client.ts";
+import { needing } from "../../kit/needs.ts";
 import { methodOf, path, type Serving, serve } from "./kit.ts";
 
-const works = (command: string, args: string[]) => spawnSync(command, args, { stdio: "ignore" }).status === 0;
-const missing = [
-  ...(works("thrift", ["-version"]) ? [] : ["thrift-compiler"]),
-  // Debian's own: another python on the path has other packages.
-  ...(works("/usr/bin/python3", ["-c", "import thrift"]) ? [] : ["python3-thrift"]),
-];
-const title = `Apache's Python library${missing.length > 0 ? ` (skipped: ${missing.join(", ")} is not installed)` : ""}`;
+const { describe, test } = needing("thrift", "thriftForPython");
 
-describe.skipIf(missing.length > 0)(title, () => {
+describe("Apache's Python library", () => {
   let made: string;
   let ours: Serving | undefined;
   let theirs: ChildProcess | undefined;

@@ -165,6 +165,20 @@ describe("the http interface", () => {
     );
   });
 
+  it("answers 400 to a host that is none, and takes // for a path and not for another host", async () => {
+    const { port } = await serve({
+      routes: { "GET /*": (ask: Ask) => `${ask.url.host} ${ask.url.pathname} ${ask.query["a"]}` },
+    });
+    const get = (path: string, host: string) =>
+      raw(port, `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
+    for (const host of ["[", "a b", "a/b", "a?b", "u@a"]) {
+      const answer = await get("/", host);
+      expect(answer, host).toMatch(/^HTTP\/1.1 400 /);
+      expect(answer).not.toContain("    at ");
+    }
+    expect(await get("//evil.example/x?a=1", "here:80")).toMatch(/\r\nhere \/\/evil.example\/x 1$/);
+  });
+
   it("answers 504 at the deadline and 503 with Retry-After when too much waits", async () => {
     const { url } = await serve(
       { routes: { "GET /": () => new Promise(() => {}) } },

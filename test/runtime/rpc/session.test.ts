@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Carry } from "../../../runtime/engine/engine.ts";
 import { CageError, Terminal } from "../../../runtime/errors.ts";
-import { type Frame, Framer, kinds } from "../../../runtime/rpc/frame.ts";
+import { type Frame, Framer, kinds, version } from "../../../runtime/rpc/frame.ts";
+import { limits } from "../../../runtime/rpc/limits.ts";
 import { type Handlers, Session } from "../../../runtime/rpc/session.ts";
 
 const carry: Carry = { remainingMs: 1_000, trace: { id: "0".repeat(32), span: "1".repeat(16) }, logLevel: "info" };
@@ -160,6 +161,46 @@ describe("a session", () => {
     expect(() => new Framer().decode(Buffer.from([2, 0, 0, 0, 0xc1, 0xc1]), () => {})).toThrow();
     callee.close();
     await ended;
+  });
+});
+
+describe("a peer that does not read", () => {
+  /** It says hello, then `says`, and reads nothing. */
+  async function deaf(serve: Handlers["serve"], says: readonly Frame[] = []) {
+    const folder = mkdtempSync(join(tmpdir(), "session-"));
+    const server = createServer((peer) => {
+      const framer = new Framer();
+      peer.on("error", () => {}).write(framer.encode([kinds.hello, version, { node: "n", cage: "deaf" }]));
+      for (const frame of says) peer.write(framer.encode(frame));
+      ended.push(() => peer.destroy());
+    });
+    await new Promise<void>((listening) => server.listen(join(folder, "s"), listening));
+    const socket = connect(join(folder, "s"));
+    const session = new Session(socket, { node: "n", cage: "us" }, { ...quiet, serve });
+    ended.push(() => {
+      session.close();
+      server.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    return { session, socket };
+  }
+  const megabyte = "x".repeat(1024 * 1024);
+  const most = limits.unsentBytes + 2 * megabyte.length;
+
+  it("misses events instead of having them pile up", async () => {
+    const { session, socket } = await deaf(async () => undefined);
+    await session.ready;
+    for (let n = 0; n < 60; n++) session.publish("news", megabyte);
+    expect(socket.writableLength).toBeLessThan(most);
+    expect(session.ended).toBe(false);
+    await expect(session.call("m.f", [], carry)).rejects.toMatchObject({ code: "OVERLOADED" });
+  });
+
+  it("loses its connection when it asks on and on", async () => {
+    const calls = Array.from({ length: 60 }, (_, n): Frame => [kinds.call, n, "m.f", [], 5, "t", "s", "info", null]);
+    const { session, socket } = await deaf(async () => megabyte, calls);
+    await new Promise<void>((resolve) => (session.onEnd = resolve));
+    expect(socket.writableLength).toBeLessThan(most);
   });
 });
 
