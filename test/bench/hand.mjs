@@ -17,7 +17,10 @@ const shown = new Map();
 function when(at) {
   let text = shown.get(at);
   if (text === undefined) {
-    text = `<time datetime="${new Date(at).toISOString()}">${date.format(at)}, ${time.format(at)}</time>`.replaceAll("\u202f", "\u00a0");
+    text = `<time datetime="${new Date(at).toISOString()}">${date.format(at)}, ${time.format(at)}</time>`.replaceAll(
+      "\u202f",
+      "\u00a0",
+    );
     if (shown.size > 500) shown.clear();
     shown.set(at, text);
   }
