@@ -198,6 +198,25 @@ function plainText(value: unknown): string {
 /** Markup that the author vouches for. Never made of what people wrote. */
 export const raw = (trusted: string): Html => made(new Markup("", trusted));
 
+/**
+ * A small view of one text or number that pages show again and again (a face, a moment): rendered once for each, the last
+ * `most` of them kept. Nothing else may go into it, not even the context.
+ */
+export function kept<K extends string | number>(most: number, view: (key: K) => Html): (key: K) => Html {
+  const all = new Map<K, Html>();
+  return (key) => {
+    let html = all.get(key);
+    if (html === undefined) {
+      if (all.size >= most) all.clear();
+      html = view(key);
+      // A search makes one flat string of what was joined, once instead of with each page.
+      special.test((html as unknown as Markup).rest);
+      all.set(key, html);
+    }
+    return html;
+  };
+}
+
 /** A list. Every item has one root element; with `key`, items keep their elements when the list changes. */
 export function each<T>(
   list: Iterable<T>,
