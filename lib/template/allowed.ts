@@ -39,6 +39,8 @@ export function allowedPrefix(prefix: string, refuse: (why: string) => never): v
 const scheme = /^([a-z][a-z0-9+.-]*):/i;
 
 export function safeUrl(value: string): string {
+  // Most addresses of a site are its own: what begins so has no scheme.
+  if (value.startsWith("/") || value.startsWith("#")) return value;
   // Browsers skip controls and spaces when they look for a scheme, so this looks without them.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters skipped
   const found = scheme.exec(value.replace(/[\u0000-\u0020\u007f-\u00a0\u200b-\u200f\u2028\u2029\ufeff]/g, ""));

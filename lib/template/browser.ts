@@ -6,12 +6,12 @@
  * It reads one JSON block of the page (`<script type="application/json" id="live">`, see `PageData`), subscribes to the
  * page's channels from the positions noted there, and listens at the document: `on()` acts, and forms. A form that posts to
  * this site is sent in the background and answered by frames, or by where to go; without scripts the same form posts and
- * the same address answers a page. A form marked `s-plain`, or with files, is left alone. Each act goes with a key of its
- * own (`idempotency-key`), the same when a person tries again after a failure, so that a server can do it once.
+ * the same address answers a page. A form marked `s-plain`, or with files, is left alone.
  *
  * Nothing else happens at load: the server's markup is adopted root by root, when a frame first concerns it.
  */
 import { context } from "./browser/fill.ts";
+import { sendForms } from "./browser/forms.ts";
 import { createPage, type Page } from "./browser/page.ts";
 import type { Component, Frame } from "./contract.ts";
 
@@ -67,8 +67,6 @@ export function live(options: LiveOptions): Page & { stop(): void } {
   const block = document.getElementById(options.id ?? "live")?.textContent;
   const data = (block ? JSON.parse(block) : { cx: {}, channels: {} }) as PageData;
   const subscriptions = new Map<string, () => void>();
-  /** What a form last tried to send, under which key: the same again is the same act, until it was answered. */
-  const attempts = new WeakMap<HTMLFormElement, { readonly body: string; readonly key: string }>();
   let asking = false;
   context.cx = data.cx;
 
@@ -127,59 +125,16 @@ export function live(options: LiveOptions): Page & { stop(): void } {
     }
   }
 
-  async function send(form: HTMLFormElement, submitter: HTMLElement | null): Promise<void> {
-    // A field may be named "action" and hide the property: attributes cannot be hidden.
-    const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action") ?? location.href;
-    const body = new URLSearchParams();
-    for (const [name, value] of new FormData(form, submitter)) if (typeof value === "string") body.append(name, value);
-    const before = attempts.get(form);
-    const attempt =
-      before?.body === String(body)
-        ? before
-        : {
-            body: String(body),
-            key: [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join(""),
-          };
-    attempts.set(form, attempt);
-    form.setAttribute("s-busy", "");
-    form.setAttribute("aria-busy", "true");
-    try {
-      const response = await fetch(action, {
-        method: "POST",
-        body,
-        headers: { accept: answerType, "idempotency-key": attempt.key },
-        signal: stopped.signal,
-      });
-      if (!response.headers.get("content-type")?.startsWith(answerType)) {
-        // A page came (an error page, a proxy's own): the plain way shows it as the person would have seen it.
-        form.setAttribute("s-plain", "");
-        form.requestSubmit(submitter);
-        return;
-      }
-      const answer = (await response.json()) as Answer;
-      attempts.delete(form);
-      if (answer.reset) form.reset();
+  for (const type of heard) document.addEventListener(type, act, { capture: true, signal: stopped.signal });
+  sendForms<Answer>({
+    type: answerType,
+    failed,
+    signal: stopped.signal,
+    take(answer) {
       take(answer);
       page.flush();
-    } finally {
-      form.removeAttribute("s-busy");
-      form.removeAttribute("aria-busy");
-    }
-  }
-
-  function submitted(event: SubmitEvent): void {
-    const form = event.target as HTMLFormElement;
-    if (event.defaultPrevented || form.getAttribute("method")?.toLowerCase() !== "post" || form.hasAttribute("s-plain"))
-      return;
-    if (form.querySelector('input[type="file"]') !== null) return;
-    event.preventDefault();
-    // The same act twice is the person's double click.
-    if (form.hasAttribute("s-busy")) return;
-    send(form, event.submitter).catch(failed);
-  }
-
-  for (const type of heard) document.addEventListener(type, act, { capture: true, signal: stopped.signal });
-  document.addEventListener("submit", submitted, { signal: stopped.signal });
+    },
+  });
   listen(data.channels);
 
   return {

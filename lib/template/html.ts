@@ -5,7 +5,7 @@
  *
  * The browser has the same functions (browser/html.ts takes this file's place in its bundles) and walks what this one wrote:
  * a text hole that has neighbours stands between `<!>` and `<!/>` (two empty comments to a parser), an item of a keyed list
- * carries `k`, the root of a component `s="NAME:KEY"` and, if it listens, `s-channel`.
+ * carries `k` (unless it is a component's root with that key), the root of a component `s="NAME:KEY"` and, if it listens, `s-channel`.
  *
  * Text and attributes are escaped by place; holes that no escaping makes safe are refused (plan.ts). `raw()` is the one way
  * around, and findable.
@@ -20,11 +20,12 @@ export type { Component, Definition, Frame, Html, Live, LiveList, Value } from "
 class Markup {
   readonly tag: string;
   readonly rest: string;
-  readonly rooted: boolean;
-  constructor(tag: string, rest: string, rooted = false) {
+  /** Of a component's root. */
+  readonly key: string | undefined;
+  constructor(tag: string, rest: string, key?: string) {
     this.tag = tag;
     this.rest = rest;
-    this.rooted = rooted;
+    this.key = key;
   }
   toString(): string {
     return this.tag + this.rest;
@@ -197,6 +198,25 @@ function plainText(value: unknown): string {
 /** Markup that the author vouches for. Never made of what people wrote. */
 export const raw = (trusted: string): Html => made(new Markup("", trusted));
 
+/**
+ * A small view of one text or number that pages show again and again (a face, a moment): rendered once for each, the last
+ * `most` of them kept. Nothing else may go into it, not even the context.
+ */
+export function kept<K extends string | number>(most: number, view: (key: K) => Html): (key: K) => Html {
+  const all = new Map<K, Html>();
+  return (key) => {
+    let html = all.get(key);
+    if (html === undefined) {
+      if (all.size >= most) all.clear();
+      html = view(key);
+      // A search makes one flat string of what was joined, once instead of with each page.
+      special.test((html as unknown as Markup).rest);
+      all.set(key, html);
+    }
+    return html;
+  };
+}
+
 /** A list. Every item has one root element; with `key`, items keep their elements when the list changes. */
 export function each<T>(
   list: Iterable<T>,
@@ -213,11 +233,12 @@ export function each<T>(
     if (markup.tag !== tag || tag === "") {
       if (markup.tag === "") throw new TemplateError("an item of each() has one root element");
       tag = markup.tag;
-      open = key === null ? tag : `${tag} k="`;
+      open = `${tag} k="`;
     }
-    out += open;
-    if (key !== null) out += `${escapeHtml(key(item))}"`;
-    out += markup.rest;
+    const own = key === null ? markup.key : key(item);
+    // The root of a component says its key already.
+    if (own === markup.key) out += tag + markup.rest;
+    else out += `${open}${escapeHtml(own as string)}"${markup.rest}`;
   }
   return made(new Markup("", out));
 }
@@ -247,10 +268,12 @@ export function component<P, E = Record<never, never>, Cx = unknown>(
   const show = (props: P): Html => {
     const body = definition.view(props, current as Cx) as unknown as Markup;
     if (body.tag === "") throw new TemplateError(`the view of ${id} has one root element`);
-    if (body.rooted) throw new TemplateError(`the root of ${id} is another component; give it an element of its own`);
+    if (body.key !== undefined)
+      throw new TemplateError(`the root of ${id} is another component; give it an element of its own`);
     const channel = definition.channel?.(props);
     const closes = channel ? `" s-channel="${escapeHtml(channel)}"` : '"';
-    return made(new Markup(body.tag, opens + escapeHtml(definition.key(props)) + closes + body.rest, true));
+    const key = definition.key(props);
+    return made(new Markup(body.tag, opens + escapeHtml(key) + closes + body.rest, key));
   };
   return Object.assign(show, { id, keyOf: (props: P) => definition.key(props) });
 }

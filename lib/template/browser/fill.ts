@@ -248,8 +248,7 @@ export function show(
     filled = { source, parts: partsOf(made.places, true) };
     counts.made++;
     if (s !== null) element.setAttribute("s", s);
-    const k = key ?? old?.getAttribute("k");
-    if (k !== undefined && k !== null) element.setAttribute("k", k);
+    if (key !== undefined && key !== keyOf(s)) element.setAttribute("k", key);
     parent.insertBefore(element, old ?? before);
     update(filled, template.values);
     if (old !== null) {
@@ -268,6 +267,13 @@ export function show(
   return element;
 }
 
+/** The key in the mark of a root. */
+const keyOf = (s: string | null): string | null => (s === null ? null : s.slice(s.indexOf(":") + 1));
+
+/** What an element of a keyed list is known by: its own `k`, or the key of the component that it is. */
+export const itemKey = (element: Element): string | null =>
+  element.getAttribute("k") ?? keyOf(element.getAttribute("s"));
+
 // --- lists --------------------------------------------------------------------------------------------------------------
 
 function list(parent: Node, first: Node | null, stop: Node | null, what: List): void {
@@ -275,7 +281,7 @@ function list(parent: Node, first: Node | null, stop: Node | null, what: List): 
   const inOrder: Element[] = [];
   for (let node = first; node !== null && node !== stop; ) {
     const next: Node | null = node.nextSibling;
-    const key = node instanceof Element ? node.getAttribute("k") : null;
+    const key = node instanceof Element ? itemKey(node) : null;
     if (node instanceof Element && what.key === null) inOrder.push(node);
     else if (node instanceof Element && key !== null && !byKey.has(key)) byKey.set(key, node);
     else parent.removeChild(node);

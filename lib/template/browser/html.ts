@@ -62,6 +62,9 @@ export const each = <T>(
   view: (item: T, at: number) => Html,
 ): Html => made({ [note]: "list", items, key, view } as unknown as List);
 
+/** Worth it only where pages are made by the thousand: here a view is a note of a few words. */
+export const kept = <K extends string | number>(_most: number, view: (key: K) => Html): ((key: K) => Html) => view;
+
 export const on = (event: string, act: string): On => ({ [note]: "on", event, act });
 
 export function component<P, E = Record<never, never>, Cx = unknown>(

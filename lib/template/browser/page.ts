@@ -8,7 +8,7 @@
  * Of several sets of one root in a frame the last counts. A failing view is reported and leaves its root as it was.
  */
 import type { Component, Frame, Live, LiveList } from "../contract.ts";
-import { known, show } from "./fill.ts";
+import { itemKey, known, show } from "./fill.ts";
 import { keepingFocus, move } from "./hold.ts";
 import { type AnyDefinition, type Call, note, register, registry } from "./html.ts";
 
@@ -34,6 +34,9 @@ const maxWaiting = 1_000;
 const maxRounds = 10;
 
 const callOf = (id: string, props: unknown): Call => ({ [note]: "call", id, props });
+/** Shows a root anew in its place, as the item that it is. */
+const again = (root: Element, call: Call): Element =>
+  show(root, call, root.parentNode as Node, root.nextSibling, root.getAttribute("k") ?? undefined);
 const idOf = (s: string): string => s.slice(0, s.indexOf(":"));
 
 export function createPage(options: PageOptions): Page {
@@ -91,7 +94,7 @@ export function createPage(options: PageOptions): Page {
       for (const root of by("s", frame.s)) listOperation(root, frame);
     } else if ("s" in frame) {
       for (const root of by("s", frame.s)) {
-        show(root, callOf(idOf(frame.s), frame.p), root.parentNode as Node, root.nextSibling);
+        again(root, callOf(idOf(frame.s), frame.p));
         changedIn(root.parentElement);
       }
     }
@@ -113,7 +116,7 @@ export function createPage(options: PageOptions): Page {
       return;
     }
     const item = (key: string): Element | null =>
-      [...container.children].find((child) => child.getAttribute("k") === key) ?? null;
+      [...container.children].find((child) => itemKey(child) === key) ?? null;
     const old = item(frame.k);
     const before = frame.b === 0 ? container.firstChild : typeof frame.b === "string" ? item(frame.b) : null;
     if (frame.op === "del") old?.remove();
@@ -153,7 +156,7 @@ export function createPage(options: PageOptions): Page {
       if (!known.has(root)) missing = true;
       else {
         try {
-          show(root, callOf(id, known.get(root)), root.parentNode as Node, root.nextSibling);
+          again(root, callOf(id, known.get(root)));
         } catch (error) {
           failed(error);
         }

@@ -150,8 +150,9 @@ describe("lists and components", () => {
       view: () => html`<li class="x"></li>`,
     });
     expect(shown(html`<ul>${each([{ id: '"' }], (p) => p.id, Item)}</ul>`)).toBe(
-      '<ul><li k="&quot;" s="a/item:&quot;" s-channel="c:&quot;" class="x"></li></ul>',
+      '<ul><li s="a/item:&quot;" s-channel="c:&quot;" class="x"></li></ul>',
     );
+    expect(shown(html`<ul>${each([{ id: "1" }], () => "other", Item)}</ul>`)).toContain('<li k="other" s="a/item:1"');
     expect(shown(html`<ul>${each([1, 2], null, (n, at) => html`<li>${n}${at}</li>`)}</ul>`)).toBe(
       "<ul><li><!>1<!/><!>0<!/></li><li><!>2<!/><!>1<!/></li></ul>",
     );

@@ -102,6 +102,25 @@ test("a form is answered by frames, is emptied when it did its work, and is not 
   expect(await tab.evaluate(() => globalThis.surface.failures)).toEqual([]);
 });
 
+test("the next act waits for the answer to this one, and what is typed meanwhile stays", async () => {
+  const releases: (() => void)[] = [];
+  answers["POST /reply"] = (_, response) => void releases.push(() => json(response, { reset: true }));
+  const sentOnes = () => asked.filter((line) => line.startsWith("POST")).map((line) => /body=(\w*)/.exec(line)?.[1]);
+  await tab.fill("textarea", "one");
+  await tab.click("form > button");
+  await expect.poll(() => releases.length).toBe(1);
+  await tab.fill("textarea", "two");
+  await tab.click("form > button");
+  await tab.fill("textarea", "twoandmore");
+  releases[0]?.();
+  await expect.poll(() => releases.length).toBe(2);
+  await tab.fill("textarea", "three");
+  releases[1]?.();
+  await tab.waitForSelector("form:not([s-busy])");
+  expect(sentOnes()).toEqual(["one", "twoandmore"]);
+  expect(await tab.inputValue("textarea")).toBe("three");
+});
+
 test("a form's answer may say where to go", async () => {
   answers["POST /reply"] = (_, response) => json(response, { to: "/elsewhere" });
   await tab.click("form > button");

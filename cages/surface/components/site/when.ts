@@ -1,6 +1,6 @@
 /** A moment, for people and for machines. */
 import { messages } from "#lib/i18n/messages.ts";
-import { type Html, html } from "#lib/template/html.ts";
+import { type Html, html, kept } from "#lib/template/html.ts";
 import type { Cx } from "../../context.ts";
 
 const t = messages({
@@ -8,17 +8,19 @@ const t = messages({
   sv: { when: "{at, date, medium} {at, time, short}" },
 });
 
-/** A page shows many moments, and the next page the same ones: their machine forms are kept, so many at most. */
-const machine = new Map<number, string>();
-const maxKept = 2_000;
+/** A page shows many moments, and the next page mostly the same: so many are kept for each of so many places. */
+const maxMoments = 2_000;
+const maxPlaces = 100;
+const places = new Map<string, (at: number) => Html>();
 
-function iso(at: number): string {
-  let text = machine.get(at);
-  if (text === undefined) {
-    if (machine.size >= maxKept) machine.clear();
-    machine.set(at, (text = new Date(at).toISOString()));
+export function when(at: number, { locale, timeZone }: Cx): Html {
+  const place = `${locale} ${timeZone}`;
+  let moment = places.get(place);
+  if (moment === undefined) {
+    if (places.size >= maxPlaces) places.clear();
+    const say = t({ locale, timeZone });
+    moment = kept(maxMoments, (at) => html`<time datetime=${new Date(at).toISOString()}>${say.when({ at })}</time>`);
+    places.set(place, moment);
   }
-  return text;
+  return moment(at);
 }
-
-export const when = (at: number, cx: Cx): Html => html`<time datetime=${iso(at)}>${t(cx).when({ at })}</time>`;

@@ -27,21 +27,27 @@ export interface VoteProps {
   readonly mine: number;
 }
 
+/** Pressed again, a vote is taken back. */
 export const Vote = component<VoteProps>("forum/vote", {
   key: (p) => p.item,
-  view: (p, cx) => html`
-    <form class="vote" method="post" action=${paths.rate}>
-      <input type="hidden" name="item" value=${p.item}>
-      ${way(p.mine, 1, cx.viewer ? (p.mine === 1 ? t(cx).undo() : t(cx).up()) : t(cx).signIn())}
-      ${way(p.mine, -1, cx.viewer ? (p.mine === -1 ? t(cx).undo() : t(cx).down()) : t(cx).signIn())}
-    </form>`,
+  view: (p, cx) => {
+    const say = t(cx);
+    const up = p.mine === 1;
+    const down = p.mine === -1;
+    const upLabel = !cx.viewer ? say.signIn() : up ? say.undo() : say.up();
+    const downLabel = !cx.viewer ? say.signIn() : down ? say.undo() : say.down();
+    return html`
+      <form class="vote" method="post" action=${paths.rate}>
+        <input type="hidden" name="item" value=${p.item}>
+        <button class="plain way" name="value" value=${up ? 0 : 1} aria-pressed=${up ? "true" : "false"} aria-label=${upLabel} title=${upLabel}>
+          <svg viewBox="0 0 16 16" aria-hidden="true"><path d="M8 3l5 7H3z"/></svg>
+        </button>
+        <button class="plain way" name="value" value=${down ? 0 : -1} aria-pressed=${down ? "true" : "false"} aria-label=${downLabel} title=${downLabel}>
+          <svg viewBox="0 0 16 16" aria-hidden="true"><path d="M8 13l5-7H3z"/></svg>
+        </button>
+      </form>`;
+  },
 });
-
-/** Pressed again, a vote is taken back. */
-const way = (mine: number, value: 1 | -1, label: string): Html => html`
-  <button class="plain way" name="value" value=${mine === value ? 0 : value} aria-pressed=${mine === value ? "true" : "false"} aria-label=${label} title=${label}>
-    <svg viewBox="0 0 16 16" aria-hidden="true"><path d=${value === 1 ? "M8 3l5 7H3z" : "M8 13l5-7H3z"}/></svg>
-  </button>`;
 
 export const rating = (r: Rating): Html => html`
   <div class="rating">
