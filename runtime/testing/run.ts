@@ -24,12 +24,12 @@ export interface Wanted {
 export type Told =
   | { readonly kind: "loaded"; readonly hashes: readonly (readonly [string, string])[] }
   | { readonly kind: "row"; readonly row: TestRow }
-  | { readonly kind: "failed"; readonly error: Failure; readonly what: string }
+  | { readonly kind: "failed"; readonly error: Failure }
   | { readonly kind: "done" };
 
 export interface Outcome {
   readonly rows: readonly TestRow[];
-  /** What is no test's failure: the cage did not load, or something was left to fail by itself. */
+  /** What is no test's failure: the cage did not load, or its process ended. */
   readonly errors: readonly Failure[];
   readonly durationMs: number;
   /** What was tested: each file by the hash of its text. */
@@ -67,8 +67,7 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
     else if (told.kind === "row") {
       rows.push(told.row);
       options.row?.(told.row);
-    } else if (told.kind === "failed")
-      errors.push({ ...told.error, message: told.what ? `${told.what}: ${told.error.message}` : told.error.message });
+    } else if (told.kind === "failed") errors.push(told.error);
     else whole = true;
   });
   const [code, signal] = await new Promise<[number | null, string | null]>((ended, failed) => {
