@@ -34,7 +34,7 @@ export interface CageConfig {
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** "gate": the cage's own tests run before each swap, and one that fails refuses it. */
+  /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
 

@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly output?: "inherit" | "ignore";
   /** Ended after this long. Without it somebody sits at the terminal. */
   readonly limitMs?: number;
+  /** Ends it before. */
+  readonly signal?: AbortSignal;
   /** Somebody else on this machine is being served. */
   readonly nice?: boolean;
 }
@@ -62,6 +64,8 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
   if (options.nice && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
   const late =
     options.limitMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.limitMs).unref();
+  const give = () => void child.kill("SIGKILL");
+  options.signal?.addEventListener("abort", give, { once: true });
   child.on("message", (told: Told) => {
     if (told.kind === "loaded") hashes = new Map(told.hashes);
     else if (told.kind === "row") {
@@ -75,9 +79,10 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
     child.once("close", (...how) => ended(how));
   });
   clearTimeout(late);
+  options.signal?.removeEventListener("abort", give);
   if (!whole && errors.length === 0) {
     const message =
-      signal === "SIGKILL" && options.limitMs !== undefined
+      signal === "SIGKILL" && options.limitMs !== undefined && !options.signal?.aborted
         ? `the tests did not end within ${options.limitMs} ms`
         : `the process of the tests ended before they did (${signal ?? `exit code ${code}`})`;
     errors.push({ code: "INTERNAL", message, file: "", line: 0, column: 0, frame: "" });
@@ -89,8 +94,14 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
 const gateMs = 60_000;
 
 /** Refuses a candidate whose cage's own tests fail (`test: "gate"`): throws with the test's name, place and frame. */
-export async function passTests(wanted: Wanted, build: string, candidate: Candidate): Promise<void> {
-  const { rows, errors, hashes } = await runCageTests(wanted, build, { output: "ignore", limitMs: gateMs, nice: true });
+export async function passTests(
+  wanted: Wanted,
+  build: string,
+  candidate: Candidate,
+  signal: AbortSignal,
+): Promise<void> {
+  const how = { output: "ignore", limitMs: gateMs, nice: true, signal } as const;
+  const { rows, errors, hashes } = await runCageTests(wanted, build, how);
   const failed = rows.find((row) => row.failure);
   const failure = failed?.failure ?? errors[0];
   if (failure !== undefined) {
