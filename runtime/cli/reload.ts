@@ -4,16 +4,13 @@ import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
 import type { Command } from "./main.ts";
 
-/** A little longer than the supervisor gives the worker: its answer says more. */
-const longestMs = 125_000;
-
 export const reload: Command = {
   usage: "NAME",
   summary: "load what changed on disk, as one generation",
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "reload takes the name of a cage");
-    const done = (await askControl(socketOf(given.paths, "ctl", cage), "reload", undefined, longestMs)) as {
+    const done = (await askControl(socketOf(given.paths, "ctl", cage), "reload")) as {
       generation: number;
       files: string[];
       durationMs: number;

@@ -24,7 +24,9 @@ export async function testOf(given: Given, cage: string, module: string | undefi
     if (row.failure)
       say(`${fault(row.failure)}\n${row.failure.notes.map((note) => `       meanwhile: ${note}\n`).join("")}`);
   };
-  const outcome = await runCageTests({ home, root, cage, module }, given.build, { row: print });
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  const outcome = await runCageTests({ home, root, cage, module }, given.build, { row: print, signal: stop.signal });
   const failed = outcome.rows.filter((row) => row.failure).length;
   for (const error of outcome.errors)
     process.stderr.write(`cage: ${cage}: ${where(error)}${error.message}\n${error.frame ? `${error.frame}\n` : ""}`);

@@ -39,6 +39,8 @@ try {
     cage: test,
     textOf: (file) => cells.get(file)?.source.text,
     witness,
+    // Received before it runs: it may end the process, or never let it speak again.
+    begins: (title) => void tell({ kind: "begins", title }),
     done: (row) => void tell({ kind: "row", row }),
   });
   await test.close();

@@ -69,12 +69,17 @@ export interface TestRun {
   readonly cage: TestCage;
   textOf(file: string): string | undefined;
   readonly witness: Witness;
+  begins(title: string): void;
   done(row: TestRow): void;
 }
 
-export async function runTests(tests: readonly Stated[], { cage, textOf, witness, done }: TestRun): Promise<void> {
+export async function runTests(
+  tests: readonly Stated[],
+  { cage, textOf, witness, begins, done }: TestRun,
+): Promise<void> {
   for (const each of tests) {
     const { title, body, file, timeoutMs = defaultMs } = each;
+    begins(title);
     const startedAt = performance.now();
     let thrown: { readonly error: unknown } | undefined;
     try {

@@ -111,7 +111,10 @@ describe("./cage test NAME", () => {
     const hung = await failing(`test("hangs", () => new Promise(() => {}), { timeoutMs: 50 });`);
     expect([hung.code, hung.stdout]).toEqual([1, expect.stringContaining("it did not end within 50 ms")]);
     const gone = await failing(`test("leaves", () => process.exit(0));`);
-    expect([gone.code, gone.stderr]).toEqual([1, expect.stringContaining("ended before they did (exit code 0)")]);
+    expect([gone.code, gone.stderr]).toEqual([
+      1,
+      expect.stringContaining('ended before they did (exit code 0) in "leaves"'),
+    ]);
     const broken = await failing(`test("x", ;`);
     expect([broken.code, broken.stderr]).toEqual([1, expect.stringContaining('> 2 | test("x", ;')]);
     await failing(`test("fine", () => {});`);
