@@ -15,6 +15,7 @@ export { defineCage } from "./cage/config.ts";
 export { config, resources } from "./cage/given.ts";
 export { keep } from "./cage/keep.ts";
 export { operator } from "./cage/operator.ts";
+export type { Overrides } from "./cage/overrides.ts";
 export { type Secret, secret } from "./cage/secret.ts";
 export type { Status } from "./cage/supervisor.ts";
 export { CageError, coded, Expired, Terminal, told } from "./errors.ts";

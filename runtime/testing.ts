@@ -14,6 +14,7 @@
  *     // config/shop.test.ts            what is different in tests; all of it may be left out
  *     export const config = { settings: { currency: "EUR" } };                  // over all other configuration
  *     export const cages = { billing: { holds: { create: () => "hold 1" } } };  // who answers its calls
+ *     export const resources = { bank: { get: async () => ({ status: 200 }) } };  // clients that stand for resources
  *     export const interfaces = ["events"];                                     // interfaces that run from the start
  *
  *     const shop = await testCage("shop");      // the same cage for vitest, node:test, a script; then: await shop.close()

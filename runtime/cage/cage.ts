@@ -221,7 +221,9 @@ export class Cage {
         resources.set(
           name,
           await this.#resources.take(`${name} ${key}`, async () =>
-            withRelays(await protocol.open(options, host), this.retries),
+            over !== undefined && Object.hasOwn(over.resources, name)
+              ? { client: over.resources[name], async check() {}, async close() {} }
+              : withRelays(await protocol.open(options, host), this.retries),
           ),
         );
       }

@@ -34,7 +34,7 @@ export interface CageConfig {
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** "gate": the cage's own tests run before each swap, and one that fails refuses it. */
+  /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
 
@@ -215,9 +215,9 @@ function keysAt(schema: unknown, path: readonly string[]): string[] {
 
 /** Without what says that it may be absent. */
 function bare(schema: unknown): unknown {
+  const wraps = [z.ZodOptional, z.ZodDefault, z.ZodNullable, z.ZodReadonly];
   let inner = schema;
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodNullable)
-    inner = inner.unwrap();
+  while (wraps.some((wrap) => inner instanceof wrap)) inner = (inner as z.ZodOptional).unwrap();
   return inner;
 }
 

@@ -14,8 +14,11 @@ export type Answer = (verb: string, args: unknown) => Promise<unknown>;
 
 /** A request is a verb and a few names; a longer line is somebody lost. */
 const maxLineBytes = 1024 * 1024;
-/** What the socket's owner may take to answer; a hung worker must not hang the operator. */
-const answerMs = 10_000;
+/**
+ * What the socket's owner may take to answer; a hung worker must not hang the operator. A reload may compile much, wait
+ * for hooks, and run the cage's tests first.
+ */
+export const answerMs = (verb: string): number => (verb === "reload" ? 120_000 : 10_000);
 
 export function serveControl(answer: Answer): Server {
   return createServer((socket) => {
@@ -45,7 +48,12 @@ export function serveControl(answer: Answer): Server {
 }
 
 /** Asks an instance by its socket. NO_SUCH_CAGE when nobody listens there. */
-export async function askControl(path: string, verb: string, args?: unknown, timeoutMs = answerMs): Promise<unknown> {
+export async function askControl(
+  path: string,
+  verb: string,
+  args?: unknown,
+  timeoutMs = answerMs(verb),
+): Promise<unknown> {
   return await new Promise((resolve, reject) => {
     const socket = connect(path);
     let text = "";

@@ -115,10 +115,12 @@ function shown(key: string, value: unknown, secret: boolean): unknown {
 /** Longer texts (an IDL, SQL) say more by their beginning. */
 const maxText = 200;
 
-function plain(key: string, value: unknown): unknown {
+function plain(this: unknown, key: string, value: unknown): unknown {
+  // What stands there, before its own toJSON.
+  const stated = (this as Readonly<Record<string, unknown>>)[key];
+  if (isSecret(stated)) return `secret(${stated.name})`;
   if (typeof value === "function") return `(function ${value.name || "without a name"})`;
   if (typeof value === "bigint") return `${value}`;
-  if (isSecret(value)) return `secret(${value.name})`;
   if (typeof value !== "string") return value;
   if (telling.test(key)) return hidden;
   const safe = value.replace(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@]*):[^\s/@]+@/gi, "$1:(hidden)@");

@@ -17,7 +17,7 @@ import { getSystemErrorName } from "node:util";
 import { CageError } from "../errors.ts";
 import { type LogFile, openLogFile } from "../health/logfile.ts";
 import { alone } from "./claim.ts";
-import { askControl, serveControl } from "./control.ts";
+import { answerMs, askControl, serveControl } from "./control.ts";
 import type { ToSupervisor, ToWorker } from "./link.ts";
 import { Listeners } from "./listeners.ts";
 import { ensureRun, type Paths, socketOf } from "./paths.ts";
@@ -56,8 +56,6 @@ const crashes = { limit: 5, periodMs: 60_000, firstDelayMs: 100, longestDelayMs:
 const keptLines = 40;
 /** Between SIGTERM and SIGKILL: the longest request (10 s by default) and a little for flushing. */
 const drainMs = 15_000;
-/** A reload may compile much, wait for hooks, and run the cage's tests first. */
-const reloadMs = 120_000;
 /** What cages print beside their log: small, and the last of it is what is wanted. */
 const outputLimits = { maxBytes: 8 * 1024 * 1024, keep: 2 } as const;
 
@@ -275,7 +273,8 @@ export class Supervisor {
         this.#spawn();
         return await this.#status();
       default:
-        return await this.#ask(verb, args, verb === "reload" ? reloadMs : 9_000);
+        // A little less than who asks will wait: this answer says more.
+        return await this.#ask(verb, args, answerMs(verb) - 1_000);
     }
   }
 

@@ -27,9 +27,11 @@ delete process.env["CAGE_WORKER"];
 process.title = `cage ${given.cage}`;
 
 let leaving = false;
+const ending = new AbortController();
 function leave(code = 0): void {
   if (leaving) process.exit(code);
   leaving = true;
+  ending.abort();
   cage
     .stop()
     .catch((error: Error) => {
@@ -61,7 +63,7 @@ const cage = new Cage({
     const { passTests } = await import("../testing/run.ts");
     const { home, root, cage } = given;
     // What runs here is the built worker; the program of the tests stands beside it.
-    await passTests({ home, root, cage }, dirname(process.argv[1] as string), candidate);
+    await passTests({ home, root, cage }, dirname(process.argv[1] as string), candidate, ending.signal);
   },
 });
 

@@ -37,7 +37,7 @@ export async function askOf(
   timeoutMs?: number,
 ): Promise<unknown> {
   try {
-    return await askControl(socketOf(paths, "ctl", cage), verb, args, timeoutMs);
+    return await askControl(socketOf(paths, "ctl", cage), verb);
   } catch (error) {
     if ((error as CageError).code !== "NO_SUCH_CAGE") throw error;
     named(paths, [cage]);

@@ -3,16 +3,13 @@ import { CageError } from "../errors.ts";
 import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 
-/** A little longer than the supervisor gives the worker: its answer says more. */
-const longestMs = 125_000;
-
 export const reload: Command = {
   usage: "NAME",
   summary: "load what changed on disk, as one generation",
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "reload takes the name of a cage");
-    const done = (await askOf(given.paths, cage, "reload", undefined, longestMs)) as {
+    const done = (await askOf(given.paths, cage, "reload")) as {
       generation: number;
       files: string[];
       durationMs: number;

@@ -21,9 +21,12 @@ export async function testOf(given: Given, cage: string, module: string | undefi
     say(
       `  ${row.failure ? "FAIL" : "ok  "} ${relative(root, row.file)}: ${row.title} (${row.durationMs.toFixed(0)} ms)\n`,
     );
-    if (row.failure) say(`${fault(row.failure)}\n`);
+    if (row.failure)
+      say(`${fault(row.failure)}\n${row.failure.notes.map((note) => `       meanwhile: ${note}\n`).join("")}`);
   };
-  const outcome = await runCageTests({ home, root, cage, module }, given.build, { row: print });
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  const outcome = await runCageTests({ home, root, cage, module }, given.build, { row: print, signal: stop.signal });
   const failed = outcome.rows.filter((row) => row.failure).length;
   for (const error of outcome.errors)
     process.stderr.write(`cage: ${cage}: ${where(error)}${error.message}\n${error.frame ? `${error.frame}\n` : ""}`);
@@ -36,6 +39,7 @@ export async function testOf(given: Given, cage: string, module: string | undefi
       "CONFIG",
       `${cage} has no tests${module === undefined ? "" : ` of ${module}`}; write cages/${cage}/${module ?? "NAME"}.test.ts`,
     );
-  say(`${cage}: ${outcome.rows.length} tests, ${failed} failed, in ${outcome.durationMs.toFixed(0)} ms\n`);
+  if (outcome.rows.length > 0)
+    say(`${cage}: ${outcome.rows.length} tests, ${failed} failed, in ${outcome.durationMs.toFixed(0)} ms\n`);
   return failed > 0 || outcome.errors.length > 0 ? 1 : 0;
 }

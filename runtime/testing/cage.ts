@@ -10,7 +10,8 @@
  *
  * State, journal and secrets are the test's and are removed at the end. No interface opens by itself and none has a port;
  * those named in `interfaces` run (an outbox delivers), http answers `fetch`. Files are not watched: `shop.reload()`. A
- * resource that reaches out (http, thrift) reaches what the configuration says, so say something else in tests.
+ * resource that reaches out (http, thrift) reaches what the configuration says: say another address in tests, or give a
+ * client of your own in `resources`.
  */
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -33,6 +34,8 @@ export interface TestOptions {
   readonly config?: CageConfig;
   /** Who answers its calls to other cages: an api as an object. */
   readonly cages?: Readonly<Record<string, Api>>;
+  /** What stands for a resource: an object in place of its client. */
+  readonly resources?: Readonly<Record<string, unknown>>;
   /** Interfaces that run from the start: an outbox, for one. */
   readonly interfaces?: readonly string[];
   /** Be in the same world as that one: each answers the other's calls, and its `cages` answer both. */
@@ -115,6 +118,7 @@ export async function openTestCage(
       return {
         config: [stated.config, options.config],
         interfaces: options.interfaces ?? stated.interfaces ?? [],
+        resources: { ...stated.resources, ...options.resources },
       };
     },
     admit: (plan) => refuseRealFiles(plan, name),

@@ -10,6 +10,7 @@ import * as testing from "../testing.ts";
 import { openTestCage, testOn } from "./cage.ts";
 import type { Told, Wanted } from "./run.ts";
 import { collect, type Failure, runTests } from "./tests.ts";
+import { Witness } from "./witness.ts";
 
 const given = JSON.parse(process.env["CAGE_TEST"] ?? "null") as Wanted | null;
 if (given === null) throw new Error("this is started by ./cage test NAME");
@@ -19,13 +20,7 @@ const { home, root, cage: name, module } = given;
 const tell = (message: Told) => new Promise<void>((sent) => process.send?.(message, () => sent()) ?? sent());
 
 process.on("disconnect", () => process.exit(1));
-process.on("unhandledRejection", (error) => {
-  void tell({
-    kind: "failed",
-    error: plain(failureOf(error)),
-    what: "a promise that nobody awaited",
-  });
-});
+const witness = new Witness();
 
 try {
   testOn({ home, root });
@@ -40,17 +35,19 @@ try {
   const { test, cage } = opened as NonNullable<typeof opened>;
   const { hashes, cells } = cage.loader.current;
   await tell({ kind: "loaded", hashes: [...hashes] });
-  await runTests(
-    tests,
-    test,
-    (file) => cells.get(file)?.source.text,
-    (row) => void tell({ kind: "row", row }),
-  );
+  await runTests(tests, {
+    cage: test,
+    textOf: (file) => cells.get(file)?.source.text,
+    witness,
+    // Received before it runs: it may end the process, or never let it speak again.
+    begins: (title) => void tell({ kind: "begins", title }),
+    done: (row) => void tell({ kind: "row", row }),
+  });
   await test.close();
   await tell({ kind: "done" });
 } catch (error) {
   const failure = failureOf((error as { cause?: { frame?: string } }).cause?.frame ? (error as Error).cause : error);
-  await tell({ kind: "failed", error: { ...plain(failure), code: coded(error).code }, what: "" });
+  await tell({ kind: "failed", error: { ...plain(failure), code: coded(error).code } });
 }
 process.exit(0);
 

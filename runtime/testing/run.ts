@@ -5,7 +5,8 @@
  *     outcome.failed > 0 || outcome.error
  */
 import { spawn } from "node:child_process";
-import { constants, setPriority } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { constants, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CageError } from "../errors.ts";
 import { LoadError } from "../modules/failure.ts";
@@ -23,13 +24,14 @@ export interface Wanted {
 /** What the child says. */
 export type Told =
   | { readonly kind: "loaded"; readonly hashes: readonly (readonly [string, string])[] }
+  | { readonly kind: "begins"; readonly title: string }
   | { readonly kind: "row"; readonly row: TestRow }
-  | { readonly kind: "failed"; readonly error: Failure; readonly what: string }
+  | { readonly kind: "failed"; readonly error: Failure }
   | { readonly kind: "done" };
 
 export interface Outcome {
   readonly rows: readonly TestRow[];
-  /** What is no test's failure: the cage did not load, or something was left to fail by itself. */
+  /** What is no test's failure: the cage did not load, or its process ended. */
   readonly errors: readonly Failure[];
   readonly durationMs: number;
   /** What was tested: each file by the hash of its text. */
@@ -42,6 +44,8 @@ export interface RunOptions {
   readonly output?: "inherit" | "ignore";
   /** Ended after this long. Without it somebody sits at the terminal. */
   readonly limitMs?: number;
+  /** Ends it before. */
+  readonly signal?: AbortSignal;
   /** Somebody else on this machine is being served. */
   readonly nice?: boolean;
 }
@@ -53,34 +57,41 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
   const errors: Failure[] = [];
   let hashes: ReadonlyMap<string, string> = new Map();
   let whole = false;
+  let running = "";
+  // All that it leaves is in here, also when it is killed.
+  const folder = mkdtempSync(join(tmpdir(), "cage-test-"));
   const { output = "inherit" } = options;
   const child = spawn(process.execPath, ["--expose-gc", join(build, "tests.js")], {
     stdio: ["ignore", output, output, "ipc"],
     cwd: wanted.root,
-    env: { ...process.env, CAGE_TEST: JSON.stringify(wanted) },
+    env: { ...process.env, TMPDIR: folder, CAGE_TEST: JSON.stringify(wanted) },
   });
   if (options.nice && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  const late =
+  const limit =
     options.limitMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.limitMs).unref();
+  const give = () => void child.kill("SIGKILL");
+  options.signal?.addEventListener("abort", give, { once: true });
   child.on("message", (told: Told) => {
     if (told.kind === "loaded") hashes = new Map(told.hashes);
+    else if (told.kind === "begins") running = ` in "${told.title}"`;
     else if (told.kind === "row") {
+      running = "";
       rows.push(told.row);
       options.row?.(told.row);
-    } else if (told.kind === "failed")
-      errors.push({ ...told.error, message: told.what ? `${told.what}: ${told.error.message}` : told.error.message });
+    } else if (told.kind === "failed") errors.push(told.error);
     else whole = true;
   });
   const [code, signal] = await new Promise<[number | null, string | null]>((ended, failed) => {
     child.once("error", failed);
     child.once("close", (...how) => ended(how));
-  });
-  clearTimeout(late);
+  }).finally(() => rmSync(folder, { recursive: true, force: true }));
+  clearTimeout(limit);
+  options.signal?.removeEventListener("abort", give);
   if (!whole && errors.length === 0) {
-    const message =
-      signal === "SIGKILL" && options.limitMs !== undefined
-        ? `the tests did not end within ${options.limitMs} ms`
-        : `the process of the tests ended before they did (${signal ?? `exit code ${code}`})`;
+    const late = signal === "SIGKILL" && options.limitMs !== undefined && !options.signal?.aborted;
+    const message = late
+      ? `the tests did not end within ${options.limitMs} ms${running}`
+      : `the process of the tests ended before they did (${signal ?? `exit code ${code}`})${running}`;
     errors.push({ code: "INTERNAL", message, file: "", line: 0, column: 0, frame: "" });
   }
   return { rows, errors, durationMs: performance.now() - startedAt, hashes };
@@ -90,8 +101,14 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
 const gateMs = 60_000;
 
 /** Refuses a candidate whose cage's own tests fail (`test: "gate"`): throws with the test's name, place and frame. */
-export async function passTests(wanted: Wanted, build: string, candidate: Candidate): Promise<void> {
-  const { rows, errors, hashes } = await runCageTests(wanted, build, { output: "ignore", limitMs: gateMs, nice: true });
+export async function passTests(
+  wanted: Wanted,
+  build: string,
+  candidate: Candidate,
+  signal: AbortSignal,
+): Promise<void> {
+  const how = { output: "ignore", limitMs: gateMs, nice: true, signal } as const;
+  const { rows, errors, hashes } = await runCageTests(wanted, build, how);
   const failed = rows.find((row) => row.failure);
   const failure = failed?.failure ?? errors[0];
   if (failure !== undefined) {

@@ -8,6 +8,7 @@ import { CageError, coded } from "../errors.ts";
 import { frameOf } from "../modules/failure.ts";
 import { topOf } from "../modules/stack.ts";
 import type { TestCage } from "./cage.ts";
+import type { Witness } from "./witness.ts";
 
 export type Body = (cage: TestCage) => unknown;
 
@@ -33,9 +34,12 @@ export interface TestRow {
   readonly title: string;
   readonly file: string;
   readonly durationMs: number;
-  readonly failure?: Failure;
+  /** `notes`: what else went wrong meanwhile. */
+  readonly failure?: Failure & { readonly notes: readonly string[] };
 }
 
+/** As long as a request has by default. */
+const defaultMs = 10_000;
 let stated: Stated[] | undefined;
 
 /** States a test. `body` gets the cage under test; it runs in a request, so calls and resources work as in the cage. */
@@ -61,26 +65,46 @@ export async function collect(load: () => Promise<unknown>): Promise<readonly St
   return all;
 }
 
+export interface TestRun {
+  readonly cage: TestCage;
+  textOf(file: string): string | undefined;
+  readonly witness: Witness;
+  begins(title: string): void;
+  done(row: TestRow): void;
+}
+
 export async function runTests(
   tests: readonly Stated[],
-  cage: TestCage,
-  textOf: (file: string) => string | undefined,
-  done: (row: TestRow) => void,
+  { cage, textOf, witness, begins, done }: TestRun,
 ): Promise<void> {
   for (const each of tests) {
-    const { title, body, file, timeoutMs } = each;
+    const { title, body, file, timeoutMs = defaultMs } = each;
+    begins(title);
     const startedAt = performance.now();
-    let failure: Failure | undefined;
+    let thrown: { readonly error: unknown } | undefined;
     try {
-      await cage.run(() => body(cage), { label: title, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+      await cage.run(() => body(cage), { label: title, timeoutMs });
     } catch (error) {
-      const { code } = coded(error);
-      const message = error instanceof Error ? error.message : String(error);
-      const at = topOf(error) ?? each;
-      const text = textOf(at.file);
-      const frame = text === undefined || at.line === 0 ? "" : frameOf(text, at.line, at.column);
-      failure = { code, message, file: at.file, line: at.line, column: at.column, frame };
+      thrown = { error };
     }
+    // A rejection that nobody handles is known a turn later.
+    await new Promise((turn) => setImmediate(turn));
+    const { stray, notes } = witness.tell();
+    thrown ??= stray;
+    const failure = thrown && {
+      ...failureOf(thrown.error, each, thrown === stray ? "nobody awaited this: " : ""),
+      notes,
+    };
     done({ title, file, durationMs: performance.now() - startedAt, ...(failure ? { failure } : {}) });
+  }
+
+  function failureOf(error: unknown, { file, line, column, timeoutMs = defaultMs }: Stated, lead: string): Failure {
+    const { code, message: said } = coded(error);
+    const inside = topOf(error);
+    const late = code === "EXPIRED" && inside === undefined;
+    const at = inside ?? { file, line, column };
+    const text = textOf(at.file);
+    const frame = text === undefined || at.line === 0 ? "" : frameOf(text, at.line, at.column);
+    return { code, message: `${lead}${late ? `it did not end within ${timeoutMs} ms` : said}`, ...at, frame };
   }
 }

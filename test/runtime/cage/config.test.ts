@@ -1,11 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { z } from "../../../lib/schema.ts";
 import { type Protocols, planOf } from "../../../runtime/cage/config.ts";
+import { explain } from "../../../runtime/cage/explain.ts";
 import { secret } from "../../../runtime/cage/secret.ts";
 
 const http = {
   protocol: "http",
-  options: z.strictObject({ port: z.int(), host: z.string().default("127.0.0.1") }),
+  options: z.strictObject({
+    port: z.int(),
+    host: z.string().default("127.0.0.1"),
+    tls: z
+      .strictObject({ cert: z.string(), roots: z.array(z.strictObject({ file: z.string() })).readonly() })
+      .optional(),
+  }),
   create: () => ({}) as never,
 };
 const memo = { protocol: "memo", options: z.strictObject({ size: z.int() }), open: async () => ({}) as never };
@@ -14,8 +21,8 @@ const protocols = {
   resources: { memo: async () => memo },
 } as unknown as Protocols;
 const plan = (own: unknown, env = {}, more = {}) => planOf("shop", { own, ...more }, protocols, env);
-const failure = (own: unknown) =>
-  plan(own).then(
+const failure = (own: unknown, env = {}) =>
+  plan(own, env).then(
     () => "no error",
     (error: Error) => error.message,
   );
@@ -47,6 +54,36 @@ describe("a cage's configuration", () => {
     );
   });
 
+  it("names the nearest key at any depth: in options, lists, and among what any interface may have", async () => {
+    const web = (more: object) => ({ interfaces: { web: { protocol: "http", port: 1, ...more } } });
+    expect(await failure(web({ tls: { crt: "x", roots: [] } }))).toBe(
+      "config/shop.ts: interfaces.web.tls.crt: unknown key; did you mean 'cert'?",
+    );
+    expect(await failure(web({ tls: { cert: "x", roots: [{ file: "a" }, { flie: "b" }] } }))).toBe(
+      "config/shop.ts: interfaces.web.tls.roots.1.flie: unknown key; did you mean 'file'?",
+    );
+    expect(await failure(web({ runing: 1 }))).toBe(
+      "config/shop.ts: interfaces.web.runing: unknown key; did you mean 'running'?",
+    );
+  });
+
+  it("blames who said it: the file, or the variable", async () => {
+    const web = { interfaces: { web: { protocol: "http", port: 1 } } };
+    expect(await failure(web, { CAGE_CONFIG__shop__interfaces__web__port: "eighty" })).toMatch(
+      /^CAGE_CONFIG__shop__interfaces__web__port: /,
+    );
+    expect(await failure(web, { CAGE_CONFIG__shop__timeoutMS: "1" })).toBe(
+      "CAGE_CONFIG__shop__timeoutMS: unknown key; did you mean 'timeoutMs'?",
+    );
+    await expect(plan(web, {}, { cluster: { waiting: -1 } })).rejects.toThrow(/^config\/cluster\.ts: waiting: /);
+    expect(
+      await failure({ interfaces: { web: { protocol: "http" } } }, { CAGE_CONFIG__shop__interfaces__web__host: "x" }),
+    ).toMatch(/^config\/shop\.ts: interfaces\.web\.port: /);
+    expect(
+      await failure(web, { CAGE_CONFIG__shop__settings__a: "1", CAGE_CONFIG__shop__settings__a__b: "2" }),
+    ).toContain("CAGE_CONFIG__shop__settings__a");
+  });
+
   it("names the protocols there are when one is unknown", async () => {
     expect(await failure({ resources: { x: { protocol: "mem" } } })).toContain(
       "there is no protocol 'mem'; did you mean 'memo'?",
@@ -67,6 +104,52 @@ describe("a cage's configuration", () => {
       (await plan({ interfaces: { web: { protocol: "http", port } } })).interfaces[0]?.key;
     expect(await key(1)).toBe(await key(1));
     expect(await key(1)).not.toBe(await key(2));
+  });
+});
+
+describe("an explained configuration", () => {
+  const rows = async (layers: object, env = {}) =>
+    Object.fromEntries((await explain("shop", layers, protocols, env)).map((row) => [row.key, row]));
+
+  it("says of each value where it comes from and what it stands over, nearest first", async () => {
+    const layers = {
+      defaults: { timeoutMs: 1 },
+      cluster: { timeoutMs: 2 },
+      own: { timeoutMs: 3, interfaces: { web: { protocol: "http", port: 80, running: 5 } } },
+    };
+    const found = await rows(layers, { CAGE_CONFIG__shop__timeoutMs: "4" });
+    expect(found["timeoutMs"]).toEqual({
+      key: "timeoutMs",
+      value: 4,
+      from: "environment",
+      file: "CAGE_CONFIG__shop__timeoutMs",
+      over: [
+        { from: "cage", file: "config/shop.ts", value: 3 },
+        { from: "cluster", file: "config/cluster.ts", value: 2 },
+        { from: "defaults", file: "config/defaults.ts", value: 1 },
+      ],
+    });
+    expect(found["interfaces.web.host"]).toMatchObject({ value: "127.0.0.1", from: "built in", file: "" });
+    expect(found["interfaces.web.running"]).toMatchObject({ value: 5, from: "cage" });
+    expect(found["interfaces.web.timeoutMs"], "the cage's own limit").toMatchObject({ value: 4, from: "environment" });
+    expect(found["interfaces.web.waiting"]).toMatchObject({ value: 1_000, from: "built in" });
+  });
+
+  it("shows secrets by reference only, also where a plain one replaced it or stands where none should", async () => {
+    const settings = {
+      a: secret("one"),
+      b: secret("two"),
+      password: "hunter2",
+      url: "postgres://ann:hunter3@db/shop",
+      list: [{ apiKey: "hunter4", of: secret("three") }],
+      migrate: () => "hunter5",
+    };
+    const found = await rows({ own: { settings } }, { CAGE_CONFIG__shop__settings__b: "hunter6" });
+    expect(JSON.stringify(found)).not.toContain("hunter");
+    expect(found["settings.a"]?.value).toBe("secret(one)");
+    expect(found["settings.b"]).toMatchObject({ from: "environment", over: [{ value: "secret(two)" }] });
+    expect(found["settings.url"]?.value).toBe("postgres://ann:(hidden)@db/shop");
+    expect(found["settings.list"]?.value).toMatchObject([{ of: "secret(three)" }]);
   });
 });
 
