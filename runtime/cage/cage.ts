@@ -13,6 +13,7 @@ import type { Carry, Engine, Instance } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
@@ -73,6 +74,7 @@ export class Cage {
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
+  readonly figures: Figures;
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
@@ -107,6 +109,7 @@ export class Cage {
       file: join(paths.state, name, "retry.sqlite"),
       deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
     });
+    this.figures = startFigures({ file: join(paths.state, name, "figures.json") });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -194,6 +197,7 @@ export class Cage {
     await Promise.all(open.map((row) => row.interface.stop()));
     await this.retries.stop(5_000);
     await this.loader.stop();
+    await this.figures.stop();
     await this.engine.stop();
     await Promise.all((await this.#resources.values()).map((resource) => resource.close()));
   }

@@ -8,8 +8,10 @@ import { recordEvents } from "../health/record.ts";
 export function report(cage: string, say: (text: string) => void): void {
   recordEvents();
 
-  events.on("reload.done", ({ generation, files, dependents, durationMs, trigger }) => {
-    if (trigger === "start") return;
+  events.on("reload.done", ({ generation, files, dependents, durationMs, trigger, of }) => {
+    if (of !== undefined)
+      say(`${clock()} ${cage}: generation ${generation} is generation ${of} again, and holds until the next save`);
+    if (trigger === "start" || of !== undefined) return;
     const more = dependents > 0 ? ` and ${dependents} importers` : "";
     say(`${clock()} ${cage}: generation ${generation} (${files.join(", ")}${more}) in ${durationMs.toFixed(0)} ms`);
   });

@@ -14,6 +14,7 @@ export interface WorkerStatus {
   readonly running: number;
   readonly interfaces: readonly { name: string; protocol: string; url: string | null }[];
   readonly broken: { readonly message: string } | null;
+  readonly held: { readonly of: number; readonly at: string } | null;
 }
 
 export type InstanceStatus = Omit<Status, "worker"> & { readonly worker?: WorkerStatus };

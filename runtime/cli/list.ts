@@ -23,6 +23,10 @@ export const list: Command = {
       table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
     );
     for (const status of running) {
+      if (status.worker?.held)
+        process.stdout.write(
+          `${status.cage}: generation ${status.worker.generation} is generation ${status.worker.held.of} again, and holds until the next save\n`,
+        );
       if (status.worker?.broken)
         process.stdout.write(
           `${status.cage}: the last save did not load, the old generation serves: ${status.worker.broken.message}\n`,
@@ -40,7 +44,7 @@ const row = (status: InstanceStatus): string[] => [
   status.cage,
   status.state,
   String(status.pid ?? ""),
-  String(status.worker?.generation ?? ""),
+  status.worker === undefined ? "" : `${status.worker.generation}${status.worker.held ? " held" : ""}`,
   duration(status.worker?.uptimeMs ?? 0),
   String(status.restarts),
   megabytes(status.worker?.rssBytes ?? 0),

@@ -46,8 +46,14 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         error: error.cause ?? error,
       });
     }),
-    events.on("reload.done", ({ generation, files, dependents, durationMs, trigger }) =>
-      log.info(`generation ${generation} serves`, { files, dependents, durationMs: Math.round(durationMs), trigger }),
+    events.on("reload.done", ({ generation, files, dependents, durationMs, trigger, of }) =>
+      log.info(`generation ${generation} serves`, {
+        files,
+        dependents,
+        durationMs: Math.round(durationMs),
+        trigger,
+        ...(of === undefined ? {} : { of }),
+      }),
     ),
     events.on("reload.failed", ({ message, frame, file }) =>
       log.error(`not reloaded, the old generation serves: ${message}`, { file, frame }),
