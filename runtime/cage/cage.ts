@@ -18,6 +18,7 @@ import { startMetrics } from "../health/metrics.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
+import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
@@ -71,6 +72,7 @@ export class Cage {
   readonly startedAt = Date.now();
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
+  readonly types: Types;
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
@@ -121,10 +123,18 @@ export class Cage {
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });
+    this.types = new Types({
+      where: { root: paths.root, home: paths.home, cage: name },
+      stateDir: paths.state,
+      mode: () => (trial ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
+      current: () => this.loader.current,
+      broken: () => this.loader.failure !== undefined,
+    });
     this.#callsIn = new Host({ ...this.#hostParts, name: "rpc", timeoutMs: 60_000, running: 4_096, waiting: 4_096 });
   }
 
   async start(): Promise<void> {
+    this.types.start();
     await this.#load();
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
@@ -196,6 +206,7 @@ export class Cage {
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
     await this.retries.stop(5_000);
+    await this.types.stop();
     await this.loader.stop();
     await this.figures.stop();
     await this.engine.stop();
@@ -213,7 +224,10 @@ export class Cage {
     const plan = await planOf(this.name, this.#layers(candidate, over?.config), protocols, process.env);
     trial?.admit(plan);
     // A start has nothing to fall back on: a failing test must not keep a service down.
-    if (plan.test === "gate" && previous !== undefined) await gate?.(candidate);
+    // Nor may its types; and what a rollback brings back is not what lies on the disk.
+    const gated = previous !== undefined && candidate.of === undefined;
+    if (plan.typecheck === "gate" && gated) await this.types.gate(candidate);
+    if (plan.test === "gate" && gated) await gate?.(candidate);
     const resources = new Map<string, Holding<Resource<unknown>>>();
     const interfaces = new Map<string, Holding<OpenInterface>>();
     const giveBack = async () => {

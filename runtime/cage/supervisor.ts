@@ -243,7 +243,7 @@ export class Supervisor {
         this.#spawn();
         return await this.#status();
       default:
-        return await this.#ask(verb, args, verb === "reload" ? reloadMs : 9_000);
+        return await this.#ask(verb, args, ["reload", "rollback"].includes(verb) ? reloadMs : 9_000);
     }
   }
 

@@ -26,6 +26,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
       broken: cage.loader.failure
         ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }
         : null,
+      types: cage.types.status(),
       held: cage.loader.held ? { of: cage.loader.held.of, at: cage.loader.held.at } : null,
     };
   },

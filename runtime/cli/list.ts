@@ -1,5 +1,5 @@
 /** ./cage list: what runs here, with pid, generation, uptime, restarts and memory. */
-import { type InstanceStatus, registered, statusOf, urlOf } from "./instances.ts";
+import { type InstanceStatus, registered, statusOf, urlOf, type WorkerStatus } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { duration, megabytes, table } from "./table.ts";
 
@@ -31,6 +31,8 @@ export const list: Command = {
         process.stdout.write(
           `${status.cage}: the last save did not load, the old generation serves: ${status.worker.broken.message}\n`,
         );
+      for (const { file, line, code, message } of status.worker?.types.faults.slice(0, typesShown) ?? [])
+        process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
       if (status.state === "failed")
         process.stdout.write(
           `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,
@@ -40,13 +42,21 @@ export const list: Command = {
   },
 };
 
+/** Of each cage; output.log has them with their frames. */
+const typesShown = 3;
+
 const row = (status: InstanceStatus): string[] => [
   status.cage,
   status.state,
   String(status.pid ?? ""),
-  status.worker === undefined ? "" : `${status.worker.generation}${status.worker.held ? " held" : ""}`,
+  status.worker === undefined ? "" : generationOf(status.worker),
   duration(status.worker?.uptimeMs ?? 0),
   String(status.restarts),
   megabytes(status.worker?.rssBytes ?? 0),
   urlOf(status),
 ];
+
+function generationOf({ generation, held, types }: WorkerStatus): string {
+  const faults = types.count === 0 ? "" : ` (${types.count} type error${types.count > 1 ? "s" : ""})`;
+  return `${generation}${held ? " held" : ""}${faults}`;
+}
