@@ -94,6 +94,15 @@ export interface ReloadRow {
   readonly trigger: string;
   readonly message: string;
   readonly frame: string;
+  readonly types?: {
+    readonly count: number;
+    readonly faults: readonly {
+      readonly file: string;
+      readonly line: number;
+      readonly message: string;
+      readonly frame: string;
+    }[];
+  } | null;
 }
 
 export const reloadsOf = (rows: readonly Row[]): ReloadRow[] =>
@@ -112,10 +121,19 @@ export function reloadList(reloads: readonly ReloadRow[], now: number): Html {
     reloads,
     (reload) => `${reload.cage} ${reload.at}`,
     (reload) =>
-      reload.ok
-        ? html`<div class="item"><span class="dot good"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
+      reload.ok && reload.types?.count
+        ? html`<details><summary><span class="dot busy"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
+            <span class="grow">${reload.types.count === 1 ? "1 type error" : `${reload.types.count} type errors`}</span>
+            <span class="dim">${ago(reload.at, now)}</span></summary>${each(
+              reload.types.faults,
+              (fault) => `${fault.file}:${fault.line} ${fault.message}`,
+              (fault) =>
+                html`<p class="dim">${fault.file}:${String(fault.line)}: ${fault.message}</p><pre>${fault.frame || nothing}</pre>`,
+            )}</details>`
+        : reload.ok
+          ? html`<div class="item"><span class="dot good"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
             <span class="grow dim">${reload.trigger === "start" ? "at its start" : filesOf(reload.files)}</span> <span class="dim">${Math.round(reload.durationMs)} ms, ${ago(reload.at, now)}</span></div>`
-        : html`<details><summary><span class="dot bad"></span> <span>${reload.cage}</span> <span class="grow">not reloaded: ${reload.message}</span>
+          : html`<details><summary><span class="dot bad"></span> <span>${reload.cage}</span> <span class="grow">not reloaded: ${reload.message}</span>
             <span class="dim">${ago(reload.at, now)}</span></summary><p class="dim">${reload.files.join(", ")}</p><pre>${reload.frame || nothing}</pre></details>`,
   )}</div>`;
 }

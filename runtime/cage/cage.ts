@@ -13,10 +13,12 @@ import type { Carry, Engine, Instance } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
+import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
@@ -70,9 +72,11 @@ export class Cage {
   readonly startedAt = Date.now();
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
+  readonly types: Types;
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
+  readonly figures: Figures;
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
@@ -107,6 +111,7 @@ export class Cage {
       file: join(paths.state, name, "retry.sqlite"),
       deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
     });
+    this.figures = startFigures({ file: join(paths.state, name, "figures.json") });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -118,10 +123,18 @@ export class Cage {
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });
+    this.types = new Types({
+      where: { root: paths.root, home: paths.home, cage: name },
+      stateDir: paths.state,
+      mode: () => (trial ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
+      current: () => this.loader.current,
+      broken: () => this.loader.failure !== undefined,
+    });
     this.#callsIn = new Host({ ...this.#hostParts, name: "rpc", timeoutMs: 60_000, running: 4_096, waiting: 4_096 });
   }
 
   async start(): Promise<void> {
+    this.types.start();
     await this.#load();
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
@@ -193,7 +206,9 @@ export class Cage {
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
     await this.retries.stop(5_000);
+    await this.types.stop();
     await this.loader.stop();
+    await this.figures.stop();
     await this.engine.stop();
     await Promise.all((await this.#resources.values()).map((resource) => resource.close()));
   }
@@ -209,7 +224,10 @@ export class Cage {
     const plan = await planOf(this.name, this.#layers(candidate, over?.config), protocols, process.env);
     trial?.admit(plan);
     // A start has nothing to fall back on: a failing test must not keep a service down.
-    if (plan.test === "gate" && previous !== undefined) await gate?.(candidate);
+    // Nor may its types; and what a rollback brings back is not what lies on the disk.
+    const gated = previous !== undefined && candidate.of === undefined;
+    if (plan.typecheck === "gate" && gated) await this.types.gate(candidate);
+    if (plan.test === "gate" && gated) await gate?.(candidate);
     const resources = new Map<string, Holding<Resource<unknown>>>();
     const interfaces = new Map<string, Holding<OpenInterface>>();
     const giveBack = async () => {

@@ -30,6 +30,11 @@ export interface CageConfig {
   readonly running?: number;
   /** Requests of one interface that may wait; more are refused. */
   readonly waiting?: number;
+  /**
+   * Types are checked after a swap ("background", the default while files are watched), before it ("gate": a fault
+   * refuses the reload), or not at all ("off").
+   */
+  readonly typecheck?: "off" | "background" | "gate";
   readonly interfaces?: Readonly<Record<string, Named>>;
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
@@ -51,6 +56,7 @@ const shape = z.strictObject({
     .default(10_000),
   running: z.int().min(1).default(1_000),
   waiting: z.int().min(0).default(1_000),
+  typecheck: z.enum(["off", "background", "gate"]).optional(),
   interfaces: z.record(z.string(), named).default({}),
   resources: z.record(z.string(), named).default({}),
   settings: z.record(z.string(), z.unknown()).default({}),
@@ -82,6 +88,8 @@ export interface Plan {
   readonly interfaces: readonly PlannedInterface[];
   readonly resources: readonly Planned<ResourceProtocol<unknown, unknown>>[];
   readonly timeoutMs: number;
+  /** undefined: as the way it was started suggests. */
+  readonly typecheck: "off" | "background" | "gate" | undefined;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly running: number;
   readonly waiting: number;
@@ -167,8 +175,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test } = config;
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test };
+  const { timeoutMs, running, waiting, settings, test, typecheck } = config;
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck };
 }
 
 async function find<P>(

@@ -18,7 +18,7 @@ const maxLineBytes = 1024 * 1024;
  * What the socket's owner may take to answer; a hung worker must not hang the operator. A reload may compile much, wait
  * for hooks, and run the cage's tests first.
  */
-export const answerMs = (verb: string): number => (verb === "reload" ? 120_000 : 10_000);
+export const answerMs = (verb: string): number => (verb === "reload" || verb === "rollback" ? 120_000 : 10_000);
 
 export function serveControl(answer: Answer): Server {
   return createServer((socket) => {

@@ -59,7 +59,7 @@ export async function explain(
 }
 
 function effective(plan: Plan): Readonly<Record<string, unknown>> {
-  const { timeoutMs, running, waiting, test, settings } = plan;
+  const { timeoutMs, running, waiting, test, typecheck, settings } = plan;
   const named = (rows: readonly { name: string; protocol: { protocol: string }; options: unknown }[], limits = false) =>
     Object.fromEntries(
       rows.map((row) => [
@@ -81,6 +81,7 @@ function effective(plan: Plan): Readonly<Record<string, unknown>> {
     running,
     waiting,
     test,
+    typecheck,
     interfaces: named(plan.interfaces, true),
     resources: named(plan.resources),
     settings,

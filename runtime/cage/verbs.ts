@@ -4,7 +4,9 @@
  */
 import { relative } from "node:path";
 import { CageError } from "../errors.ts";
+import type { ReloadResult } from "../modules/loader.ts";
 import type { Cage } from "./cage.ts";
+import { changes } from "./changes.ts";
 import { selfApi } from "./self.ts";
 
 export type Verb = (cage: Cage, args: unknown) => Promise<unknown>;
@@ -24,6 +26,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
       broken: cage.loader.failure
         ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }
         : null,
+      types: cage.types.status(),
+      held: cage.loader.held ? { of: cage.loader.held.of, at: cage.loader.held.at } : null,
     };
   },
 
@@ -35,8 +39,21 @@ export const verbs: Readonly<Record<string, Verb>> = {
     return cage.metrics.snapshot();
   },
 
+  /** Its generations and failed attempts, oldest first, each with how it did and how those before it had done. */
   async history(cage) {
-    return cage.loader.history();
+    const { current, held } = cage.loader;
+    return cage.loader.history().map((entry) => {
+      if (!entry.ok) return entry;
+      const { generation } = entry;
+      const serving = generation === current.id;
+      return {
+        ...entry,
+        serving,
+        held: serving && held !== undefined,
+        after: cage.figures.of(generation),
+        before: cage.figures.before(generation),
+      };
+    });
   },
 
   /** The effective configuration, each value with where it comes from; `key` narrows it to that and what is in it. */
@@ -47,19 +64,19 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
 
   async reload(cage) {
-    const outcome = await cage.loader.reload("command");
-    if (!outcome.ok) {
-      const { code, message, file, line, column, frame } = outcome.error;
-      const where = file === "" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
-      throw new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
-    }
-    return {
-      generation: outcome.generation,
-      files: outcome.files,
-      dependents: outcome.dependents,
-      durationMs: outcome.durationMs,
-    };
+    return told(cage, await cage.loader.reload("command"));
   },
+
+  /** { generation? }: back to that one, or to the one before; holds until the next save. */
+  async rollback(cage, args) {
+    const to = (args as { generation?: unknown } | null)?.generation;
+    if (to !== undefined && !Number.isSafeInteger(to))
+      throw new CageError("BAD_INPUT", `generation: a number was expected, not ${JSON.stringify(to)}`);
+    return told(cage, await cage.loader.rollback(to as number | undefined));
+  },
+
+  /** { from?, to? }: what changed between two generations, as a unified diff. */
+  diff: (cage, args) => changes(cage.loader, (args ?? {}) as { from?: number; to?: number }),
 
   /** Retried calls: counts per target. */
   retries: async (cage) => cage.retries.steering.summary(),
@@ -84,3 +101,13 @@ export const verbs: Readonly<Record<string, Verb>> = {
     }));
   },
 };
+
+function told(cage: Cage, outcome: ReloadResult) {
+  if (outcome.ok) {
+    const { ok: _, ...done } = outcome;
+    return done;
+  }
+  const { code, message, file, line, column, frame } = outcome.error;
+  const where = file === "" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
+  throw new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
+}

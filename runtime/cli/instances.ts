@@ -14,6 +14,16 @@ export interface WorkerStatus {
   readonly running: number;
   readonly interfaces: readonly { name: string; protocol: string; url: string | null }[];
   readonly broken: { readonly message: string } | null;
+  readonly types: {
+    readonly count: number;
+    readonly faults: readonly {
+      readonly file: string;
+      readonly line: number;
+      readonly code: string;
+      readonly message: string;
+    }[];
+  };
+  readonly held: { readonly of: number; readonly at: string } | null;
 }
 
 export type InstanceStatus = Omit<Status, "worker"> & { readonly worker?: WorkerStatus };

@@ -1,5 +1,5 @@
 /** ./cage list: what runs here, with pid, generation, uptime, restarts and memory. */
-import { type InstanceStatus, registered, statusOf, urlOf } from "./instances.ts";
+import { type InstanceStatus, registered, statusOf, urlOf, type WorkerStatus } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { duration, megabytes, table } from "./table.ts";
 
@@ -31,10 +31,16 @@ export const list: Command = {
       table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
     );
     for (const status of running) {
+      if (status.worker?.held)
+        process.stdout.write(
+          `${status.cage}: generation ${status.worker.generation} is generation ${status.worker.held.of} again, and holds until the next save\n`,
+        );
       if (status.worker?.broken)
         process.stdout.write(
           `${status.cage}: the last save did not load, the old generation serves: ${status.worker.broken.message}\n`,
         );
+      for (const { file, line, code, message } of status.worker?.types.faults.slice(0, typesShown) ?? [])
+        process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
       if (status.state === "failed")
         process.stdout.write(
           `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,
@@ -44,13 +50,21 @@ export const list: Command = {
   },
 };
 
+/** Of each cage; output.log has them with their frames. */
+const typesShown = 3;
+
 const row = (status: InstanceStatus): string[] => [
   status.cage,
   status.state,
   String(status.pid ?? ""),
-  String(status.worker?.generation ?? ""),
+  status.worker === undefined ? "" : generationOf(status.worker),
   duration(status.worker?.uptimeMs ?? 0),
   String(status.restarts),
   megabytes(status.worker?.rssBytes ?? 0),
   urlOf(status),
 ];
+
+function generationOf({ generation, held, types }: WorkerStatus): string {
+  const faults = types.count === 0 ? "" : ` (${types.count} type error${types.count > 1 ? "s" : ""})`;
+  return `${generation}${held ? " held" : ""}${faults}`;
+}

@@ -34,6 +34,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   call: async () => (await import("./call.ts")).call,
   reload: async () => (await import("./reload.ts")).reload,
   config: async () => (await import("./config.ts")).config,
+  rollback: async () => (await import("./rollback.ts")).rollback,
+  diff: async () => (await import("./diff.ts")).diff,
   history: async () => (await import("./history.ts")).history,
   new: async () => (await import("./new.ts")).create,
   test: async () => (await import("./test.ts")).test,

@@ -8,6 +8,18 @@
  * A listener that throws is dropped from that event and reported once on stderr: watching must not break the watched.
  */
 
+export interface TypeFault {
+  /** Relative to the project. */
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+  /** "TS2322". */
+  readonly code: string;
+  readonly message: string;
+  readonly frame: string;
+}
+
 export interface Events {
   "request.done": {
     interface: string;
@@ -25,10 +37,16 @@ export interface Events {
     files: readonly string[];
     dependents: number;
     durationMs: number;
-    trigger: "start" | "watch" | "command";
+    trigger: "start" | "watch" | "command" | "rollback";
+    /** Of a rollback: the generation whose texts it has. */
+    of?: number;
   };
   "reload.failed": { files: readonly string[]; error: unknown; message: string; frame: string; file: string };
   "generation.collected": { generation: number };
+  /** A check of the types came to its end, some seconds after the swap; `errors` are the first of `count`. */
+  "types.done": { generation: number; count: number; errors: readonly TypeFault[]; durationMs: number };
+  /** Types are not checked, though they were to be. Said once. */
+  "types.off": { why: string };
   "interface.up": { name: string; protocol: string; url: string | undefined };
   "interface.down": { name: string };
   "resource.up": { name: string; protocol: string };

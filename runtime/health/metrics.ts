@@ -10,7 +10,7 @@
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { coded } from "../errors.ts";
-import { events } from "./events.ts";
+import { events, type TypeFault } from "./events.ts";
 import { Histogram } from "./histogram.ts";
 import { type Ending, type Latency, latency, Series, type SeriesJson } from "./series.ts";
 
@@ -38,6 +38,8 @@ export interface ReloadSeen {
   readonly frame: string;
   /** Of a failed one: where the fault is. */
   readonly file: string;
+  /** Found some seconds after it served; null: not checked (yet). */
+  readonly types: { readonly count: number; readonly faults: readonly TypeFault[] } | null;
 }
 
 export interface Snapshot {
@@ -81,6 +83,7 @@ const maxErrors = 50;
 const maxReloads = 30;
 const maxText = 4_000;
 const maxFrame = 8_000;
+const maxFaults = 5;
 
 export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapshot; stop(): void } {
   const now = options.now ?? (() => performance.now());
@@ -156,6 +159,7 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         message: "",
         frame: "",
         file: "",
+        types: null,
       });
     }),
     events.on("reload.failed", ({ files, message, frame, file }) => {
@@ -168,7 +172,13 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         durationMs: 0,
         trigger: "",
         ...text,
+        types: null,
       });
+    }),
+    events.on("types.done", ({ generation, count, errors }) => {
+      const at = reloads.findIndex((reload) => reload.ok && reload.generation === generation);
+      if (at >= 0)
+        reloads[at] = { ...(reloads[at] as ReloadSeen), types: { count, faults: errors.slice(0, maxFaults) } };
     }),
     events.on("generation.collected", () => void collected++),
     events.on("retry.enqueued", () => void retries.enqueued++),

@@ -46,12 +46,31 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         error: error.cause ?? error,
       });
     }),
-    events.on("reload.done", ({ generation, files, dependents, durationMs, trigger }) =>
-      log.info(`generation ${generation} serves`, { files, dependents, durationMs: Math.round(durationMs), trigger }),
+    events.on("reload.done", ({ generation, files, dependents, durationMs, trigger, of }) =>
+      log.info(`generation ${generation} serves`, {
+        files,
+        dependents,
+        durationMs: Math.round(durationMs),
+        trigger,
+        ...(of === undefined ? {} : { of }),
+      }),
     ),
     events.on("reload.failed", ({ message, frame, file }) =>
       log.error(`not reloaded, the old generation serves: ${message}`, { file, frame }),
     ),
+    events.on("types.done", ({ generation, count, errors }) => {
+      const [first] = errors;
+      if (first === undefined) return;
+      const { file, line, code, message, frame } = first;
+      log.warn(`generation ${generation} has ${count} type errors: ${message}`, {
+        file,
+        line,
+        code,
+        frame,
+        generation,
+      });
+    }),
+    events.on("types.off", ({ why }) => log.info(`types are not checked: ${why}`)),
     events.on("interface.up", ({ name, protocol, url }) => log.info(`interface ${name} listens`, { protocol, url })),
     events.on("interface.down", ({ name }) => log.info(`interface ${name} closed`)),
     events.on("resource.down", ({ name }) => log.warn(`resource ${name} is down`)),

@@ -28,6 +28,8 @@ export interface Candidate {
   readonly changed: readonly string[];
   /** What each file said when it was read. */
   readonly hashes: ReadonlyMap<string, string>;
+  /** The generation whose texts it has, when it is a rollback. */
+  readonly of: number | undefined;
   module(name: string): Namespace | undefined;
   moduleOf(file: string): Namespace | undefined;
 }
@@ -42,6 +44,7 @@ export class Generation<A> implements Candidate {
   readonly id: number;
   readonly at = new Date();
   readonly changed: readonly string[];
+  readonly of: number | undefined;
   readonly #configFolder: string;
   readonly #cage: string;
   #cells: ReadonlyMap<string, Cell>;
@@ -59,6 +62,7 @@ export class Generation<A> implements Candidate {
     readonly configFolder: string;
     readonly cells: ReadonlyMap<string, Cell>;
     readonly changed: readonly string[];
+    readonly of: number | undefined;
     readonly idle: (generation: Generation<A>) => void;
   }) {
     this.id = options.id;
@@ -66,6 +70,7 @@ export class Generation<A> implements Candidate {
     this.#configFolder = options.configFolder;
     this.#cells = options.cells;
     this.changed = options.changed;
+    this.of = options.of;
     this.#idle = options.idle;
     const named = new Map<string, Cell>();
     for (const [file, cell] of options.cells) {

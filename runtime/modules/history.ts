@@ -11,7 +11,7 @@ import { appendFile, mkdir, readFile, rename, writeFile } from "node:fs/promises
 import { dirname } from "node:path";
 import type { ReloadFailure } from "./failure.ts";
 
-export type Trigger = "start" | "watch" | "command";
+export type Trigger = "start" | "watch" | "command" | "rollback";
 
 export interface Entry {
   /** Of a failed attempt: the number it would have had. */
@@ -24,6 +24,8 @@ export interface Entry {
   /** Modules made anew because something they import changed. */
   readonly dependents: number;
   readonly durationMs: number;
+  /** Of a rollback: the generation whose texts it has. */
+  readonly of?: number;
   readonly error?: Omit<ReloadFailure, "cause">;
 }
 

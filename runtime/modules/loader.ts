@@ -12,24 +12,28 @@
  *
  * Reloads are serialized. Anything that fails before the swap leaves everything as it was; the files stay pending, and
  * the next change of any file tries all of them again. What did not change by hash makes no generation.
+ *
+ * `rollback(9)` goes the same way, with the kept texts of generation 9 (archive.ts) in the place of the disk's. It holds,
+ * over restarts too, until something on the disk differs from what lay there when it began, or a reload of everything
+ * is asked for.
  */
-import { readdir } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
-import { type Cell, load } from "./cell.ts";
+import { Archive, type Held } from "./archive.ts";
+import type { Cell } from "./cell.ts";
 import { Compiler, hashOf, isCode } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { type Candidate, Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
+import { type Ground, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
-import { begin, finish } from "./life.ts";
+import { begin, evaluate, finish } from "./life.ts";
 import { Linker, type Links } from "./linker.ts";
-import { diskOnce, resolveIn, within } from "./resolve.ts";
+import { resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
-import { topOf } from "./stack.ts";
 import { Watcher } from "./watch.ts";
 
 /** What the cage made ready for a candidate. */
@@ -67,6 +71,8 @@ export type ReloadResult =
       readonly files: readonly string[];
       readonly dependents: number;
       readonly durationMs: number;
+      /** Of a rollback: the generation whose texts it has. */
+      readonly of?: number;
     }
   | { readonly ok: false; readonly error: ReloadFailure };
 
@@ -74,6 +80,13 @@ interface Plan extends Links {
   readonly roots: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
+  readonly of: number | undefined;
+}
+
+/** A generation to go back to. */
+interface Kept {
+  readonly of: number;
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 interface Serving<A> {
@@ -89,6 +102,8 @@ export class Loader<A> {
   readonly #disk = new Disk();
   readonly #linker: Linker;
   readonly #history: History;
+  readonly #ground: Ground;
+  readonly archive: Archive;
   #serving: Serving<A> | undefined;
   #roots: readonly string[] = [];
   /** Those of the last attempt, which may have failed: the same again would fail again. */
@@ -102,6 +117,9 @@ export class Loader<A> {
   #watcher: Watcher | undefined;
   #failure: ReloadFailure | undefined;
   #told = "";
+  #held: Held | undefined;
+  /** Everything was asked for: what the disk has, held or not. */
+  #asked = false;
 
   constructor(options: LoaderOptions<A>) {
     this.#options = options;
@@ -110,6 +128,9 @@ export class Loader<A> {
     this.#compiler = new Compiler(join(options.stateDir, "compile"));
     this.#linker = new Linker(options);
     this.#history = new History(join(options.stateDir, options.cage, "generations.jsonl"));
+    this.#ground = onDisk(options, this.#disk);
+    const { root, home } = options;
+    this.archive = new Archive({ folder: join(options.stateDir, options.cage, "texts"), root, home });
   }
 
   get current(): Generation<A> {
@@ -128,23 +149,55 @@ export class Loader<A> {
     return this.#failure;
   }
 
+  /** The rollback that holds, until something is saved. */
+  get held(): Held | undefined {
+    return this.#held;
+  }
+
   history(): readonly Entry[] {
     return this.#history.entries;
   }
 
   async start(): Promise<void> {
     await this.#history.open();
-    const result = await this.#queue("start");
+    await this.archive.open();
+    const result = await this.#resume(await this.archive.held());
     if (!result.ok) throw result.error.cause;
+  }
+
+  /** What a rollback held when the process ended serves again, unless something was saved since. */
+  async #resume(held: Held | undefined): Promise<ReloadResult> {
+    const texts = held && (await this.archive.read(held.of));
+    if (held === undefined || texts === undefined) return await this.#queue("start");
+    const roots = rootsAmong(this.#options, held.disk.keys());
+    if (await saved(held, this.#ground, held.disk.keys(), roots)) {
+      const result = await this.#queue("start");
+      if (result.ok) {
+        this.archive.release();
+        return result;
+      }
+      // What was saved and does not load must not end what served.
+    } else this.#tried = roots;
+    this.#held = held;
+    return await this.#alone("start", { of: held.of, texts });
   }
 
   /** With no files named, looks at all of them. */
   async reload(trigger: Exclude<Trigger, "start">, files?: readonly string[]): Promise<ReloadResult> {
     const all = files ?? (await this.#disk.differing(this.#watched()));
     // Nobody said what came or went.
-    if (files === undefined) this.#reshaped = true;
+    if (files === undefined) this.#reshaped = this.#asked = true;
     for (const file of all) this.#pending.add(resolve(this.#options.root, file));
     return await this.#queue(trigger);
+  }
+
+  /** Swaps back to what `to` consisted of; without it, to the newest before what serves that differs from it. */
+  async rollback(to?: number): Promise<ReloadResult> {
+    const { id, of: serving = id, cells } = this.current;
+    const of = to ?? (await this.archive.before(serving, sourcesOf(cells)));
+    const texts = await this.archive.read(of);
+    if (texts === undefined) throw this.archive.missing(of);
+    return await this.#alone("rollback", { of, texts });
   }
 
   async watch(): Promise<void> {
@@ -165,7 +218,7 @@ export class Loader<A> {
       batch: (files) => this.reload("watch", files),
       settle: async () => {
         const files = await this.#disk.differing(this.#watched());
-        const roots = await this.#listRoots().catch(() => []);
+        const roots = await this.#ground.roots().catch(() => []);
         if (files.length > 0 || roots.join() !== this.#tried.join()) await this.reload("watch", files);
       },
     });
@@ -184,6 +237,7 @@ export class Loader<A> {
     this.#serving = undefined;
     await this.#compiler.close();
     await this.#history.flush();
+    await this.archive.flush();
   }
 
   /** Callers that come while a pass runs share the next one. */
@@ -200,35 +254,106 @@ export class Loader<A> {
     return this.#next;
   }
 
+  /** A pass that nobody shares. */
+  #alone(trigger: Trigger, kept: Kept): Promise<ReloadResult> {
+    const pass = this.#tail.then(() => outside(() => this.#back(trigger, kept)));
+    this.#tail = pass.catch(() => {});
+    return pass;
+  }
+
   async #pass(trigger: Trigger): Promise<ReloadResult> {
     const startedAt = performance.now();
     const pending = this.#pending;
     const reshaped = this.#reshaped;
+    const asked = this.#asked;
     this.#pending = new Set();
-    this.#reshaped = false;
-    const made: Source[] = [];
+    this.#reshaped = this.#asked = false;
+    const held = this.#held;
     try {
-      const plan = await this.#plan(pending, reshaped, made);
-      const done = plan === undefined ? undefined : await this.#swap(plan);
+      if (held !== undefined && !asked && !(await saved(held, this.#ground, pending, this.#tried)))
+        return this.#same(startedAt);
+      // What serves is not what the disk had: all of it may differ.
+      for (const file of held === undefined ? [] : [...held.disk.keys(), ...this.current.files]) pending.add(file);
+      const result = await this.#make(
+        trigger,
+        this.#ground,
+        pending,
+        reshaped || held !== undefined,
+        undefined,
+        startedAt,
+      );
       this.#failure = undefined;
       this.#told = "";
-      const durationMs = performance.now() - startedAt;
-      if (done === undefined) return { ok: true, generation: this.current.id, files: [], dependents: 0, durationMs };
-      const result = { generation: done.id, ...this.#counted(plan as Plan), durationMs };
-      this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
-      events.emit("reload.done", { ...result, trigger });
-      return { ok: true, ...result };
+      this.#held = undefined;
+      if (held !== undefined) this.archive.release();
+      return result;
     } catch (error) {
       for (const file of pending) this.#pending.add(file);
       if (reshaped) this.#reshaped = true;
-      return { ok: false, error: this.#failed(error, trigger, pending, performance.now() - startedAt) };
+      if (asked) this.#asked = true;
+      const failure = this.#failed(error, trigger, pending, performance.now() - startedAt);
+      this.#failure = failure;
+      return { ok: false, error: failure };
+    }
+  }
+
+  /** As a pass, on kept texts; what is pending on the disk stays so, and so does its failure. */
+  async #back(trigger: Trigger, { of, texts }: Kept): Promise<ReloadResult> {
+    const startedAt = performance.now();
+    const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
+    const before = this.#held;
+    const id = this.#serving?.generation.id;
+    const disk = before?.disk ?? new Map([...cells].map(([file, { source }]) => [file, source.hash]));
+    const files = new Set([...texts.keys(), ...cells.keys()]);
+    this.#held = { of, at: new Date().toISOString(), disk };
+    try {
+      const result = await this.#make(trigger, onTexts(this.#options, texts), files, true, of, startedAt);
+      if (this.current.id === id) this.#held = before;
+      else this.archive.hold(this.#held);
+      return result;
+    } catch (error) {
+      this.#held = before;
+      return { ok: false, error: this.#failed(error, trigger, new Set(), performance.now() - startedAt) };
+    }
+  }
+
+  #same(startedAt: number): ReloadResult {
+    const durationMs = performance.now() - startedAt;
+    return { ok: true, generation: this.current.id, files: [], dependents: 0, durationMs };
+  }
+
+  async #make(
+    trigger: Trigger,
+    ground: Ground,
+    files: ReadonlySet<string>,
+    reshaped: boolean,
+    of: number | undefined,
+    startedAt: number,
+  ): Promise<ReloadResult> {
+    const made: Source[] = [];
+    try {
+      const plan = await this.#plan(ground, files, reshaped, of, made);
+      if (plan === undefined) return this.#same(startedAt);
+      const done = await this.#swap(plan);
+      const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
+      const result = { generation: done.id, ...counted, ...(of === undefined ? {} : { of }) };
+      this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
+      this.archive.keep(done.id, sourcesOf(done.cells));
+      events.emit("reload.done", { ...result, trigger });
+      return { ok: true, ...result };
     } finally {
       for (const source of made) source.discard();
     }
   }
 
   /** What the next generation would consist of; undefined if it would be the same. */
-  async #plan(pending: ReadonlySet<string>, asked: boolean, made: Source[]): Promise<Plan | undefined> {
+  async #plan(
+    ground: Ground,
+    pending: ReadonlySet<string>,
+    asked: boolean,
+    of: number | undefined,
+    made: Source[],
+  ): Promise<Plan | undefined> {
     const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
     const fresh = new Map<string, Source>();
     const make = async (file: string, text: string): Promise<Source> => {
@@ -240,25 +365,25 @@ export class Loader<A> {
     const looked = await Promise.allSettled(
       [...pending].map(async (file) => {
         const old = cells.get(file)?.source;
-        const text = await this.#disk.read(file, old?.text);
+        const text = await ground.read(file, old?.text);
         if (old === undefined || text === undefined) reshaped = true;
         else if (hashOf(text) !== old.hash) fresh.set(file, await make(file, text));
       }),
     );
     const failed = looked.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
-    const roots = await this.#listRoots();
-    this.#tried = roots;
+    const roots = await ground.roots();
+    if (ground === this.#ground) this.#tried = roots;
     if (roots.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
-    const isFile = diskOnce();
+    const isFile = ground.look();
     const nodes = await survey({
       roots,
       cells,
       fresh,
       reshaped,
       read: async (file) => {
-        const text = await this.#disk.read(file);
+        const text = await ground.read(file);
         if (text === undefined) throw new LoadError("the file is gone", { file });
         return await make(file, text);
       },
@@ -268,7 +393,7 @@ export class Loader<A> {
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
     if (same && this.#serving !== undefined) return undefined;
     const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
-    return { roots, nodes, changed, removed, dirty };
+    return { roots, nodes, changed, removed, dirty, of };
   }
 
   get #nextId(): number {
@@ -285,13 +410,14 @@ export class Loader<A> {
       configFolder: this.#configFolder,
       cells,
       changed: plan.changed,
+      of: plan.of,
       idle: (ended) => this.#end(ended),
     });
     const hold = generation.hold();
     const begun: Cell[] = [];
     let prepared: Prepared<A> | undefined;
     try {
-      const order = await this.#evaluate(plan, cells);
+      const order = await evaluate(plan, cells, this.#options.loadTimeoutMs);
       prepared = await this.#options.prepare(generation, previous?.generation);
       generation.attach(prepared.attachment);
       for (const cell of order) {
@@ -315,38 +441,9 @@ export class Loader<A> {
       complain(`what follows the swap to generation ${generation.id}`, error);
     }
     previous?.hold.release();
-    this.#disk.keep(new Set([...cells.keys(), ...this.#pending]));
+    this.#disk.keep(new Set([...cells.keys(), ...this.#watched()]));
     this.#watcher?.add(plan.changed);
     return generation;
-  }
-
-  async #evaluate({ roots, dirty }: Plan, cells: ReadonlyMap<string, Cell>): Promise<Cell[]> {
-    const timeoutMs = this.#options.loadTimeoutMs ?? 30_000;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        // The innermost one: those above it wait for it.
-        const stuck = [...dirty].filter((file) => cells.get(file)?.evaluating).at(-1) ?? "";
-        const message = `did not finish loading in ${timeoutMs} ms: its top-level await waits for something`;
-        reject(new LoadError(message, { file: stuck }));
-      }, timeoutMs);
-    });
-    try {
-      return await Promise.race([load(roots.map((file) => cells.get(file) as Cell)), late]);
-    } catch (error) {
-      throw error instanceof CageError && error.name === "LoadError" ? error : this.#thrown(error, cells);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** What a module's body threw, with the place in the author's text. */
-  #thrown(error: unknown, cells: ReadonlyMap<string, Cell>): LoadError {
-    const at = topOf(error);
-    const text = at === undefined ? undefined : cells.get(at.file)?.source.text;
-    const name = error instanceof Error && error.name !== "Error" ? `${error.name}: ` : "";
-    const message = `threw while loading: ${name}${error instanceof Error ? error.message : String(error)}`;
-    return new LoadError(message, { file: at?.file ?? "", text, line: at?.line, column: at?.column, cause: error });
   }
 
   async #refuse(generation: Generation<A>, begun: readonly Cell[], prepared: Prepared<A> | undefined): Promise<void> {
@@ -380,7 +477,6 @@ export class Loader<A> {
 
   #failed(error: unknown, trigger: Trigger, pending: ReadonlySet<string>, durationMs: number): ReloadFailure {
     const failure = failureOf(error);
-    this.#failure = failure;
     const { cause: _, ...facts } = failure;
     const key = JSON.stringify(facts);
     // Once for each distinct failure: every save of another file tries the same broken one again.
@@ -416,28 +512,9 @@ export class Loader<A> {
     return within(root, file) ? relative(root, file) : within(home, file) ? relative(home, file) : file;
   }
 
-  /** Files of the cage's folder itself, and its configuration; what they import comes with them. */
-  async #listRoots(): Promise<readonly string[]> {
-    // Not declarations (x.d.ts, x.d.thrift.ts), nor tests.
-    const isModule = (name: string) => name.endsWith(".ts") && !/\.(d(\.\w+)?|test)\.ts$/.test(name);
-    const names = await readdir(this.#folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-      throw new LoadError(`there is no cage ${this.#options.cage}: make the folder, an empty one will do`, {
-        file: this.#folder,
-      });
-    });
-    const own = names.filter((entry) => !entry.isDirectory() && isModule(entry.name)).map((entry) => entry.name);
-    const wanted = ["defaults.ts", "cluster.ts", `${this.#options.cage}.ts`];
-    const configs = await readdir(this.#configFolder).catch(() => [] as string[]);
-    return [
-      ...wanted.filter((name) => configs.includes(name)).map((name) => join(this.#configFolder, name)),
-      ...own.sort().map((name) => join(this.#folder, name)),
-      ...((await this.#options.more?.()) ?? []),
-    ];
-  }
-
   #watched(): Set<string> {
-    return new Set([...(this.#serving?.generation.cells.keys() ?? []), ...this.#pending]);
+    const files = this.#held?.disk.keys() ?? this.#serving?.generation.cells.keys() ?? [];
+    return new Set([...files, ...this.#pending]);
   }
 
   /** Begins to compile a file that was just saved, while its batch is still open. */
@@ -450,6 +527,8 @@ export class Loader<A> {
     head().catch(() => {});
   }
 }
+
+const sourcesOf = (cells: ReadonlyMap<string, Cell>): Source[] => [...cells.values()].map((cell) => cell.source);
 
 function complain(what: string, error: unknown): void {
   events.emit("log", {

@@ -1,0 +1,137 @@
+/**
+ * How each generation did: requests served, failures, durations, type errors; kept over restarts. It only listens.
+ *
+ *     const figures = startFigures({ file: join(state, "shop", "figures.json") });
+ *     figures.of(12)        // { requests, errorRate, p95Ms, typeErrors }
+ *     figures.before(12)    // the same of those that served before it, together
+ *     await figures.stop();
+ *
+ * A single generation before may have served three requests, which says nothing: so those before are added up, newest
+ * first, until they come to a hundred. Durations are histograms for that: two of them add up, two percentiles do not.
+ * Failures are what the service is to blame for (status 500 and above). Bounded: the newest `maxGenerations`.
+ */
+import { readFileSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { coded } from "../errors.ts";
+import { events } from "./events.ts";
+import { Histogram, type HistogramJson } from "./histogram.ts";
+
+export interface Figure {
+  readonly requests: number;
+  /** 0 to 1; null when there were no requests. */
+  readonly errorRate: number | null;
+  readonly p95Ms: number | null;
+  /** null: not checked (yet). */
+  readonly typeErrors: number | null;
+}
+
+interface Row {
+  readonly durations: Histogram;
+  failures: number;
+  typeErrors: number | null;
+}
+
+interface RowJson {
+  readonly generation: number;
+  readonly failures: number;
+  readonly typeErrors: number | null;
+  readonly durations: HistogramJson;
+}
+
+/** 2.4 KB each. */
+const maxGenerations = 100;
+const enough = 100;
+/** A crash loses what came since; a busy service must not write at each request. */
+const writeEveryMs = 5_000;
+
+export function startFigures({ file }: { readonly file: string }) {
+  const rows = restored(file);
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+
+  const text = (): string =>
+    JSON.stringify(
+      [...rows].map(
+        ([generation, { durations, ...rest }]): RowJson => ({ generation, ...rest, durations: durations.toJSON() }),
+      ),
+    );
+  const write = async (): Promise<void> => {
+    timer = undefined;
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(`${file}.new`, text());
+    await rename(`${file}.new`, file);
+  };
+  const row = (generation: number): Row => {
+    let found = rows.get(generation);
+    if (found === undefined) {
+      rows.set(generation, (found = { durations: new Histogram(), failures: 0, typeErrors: null }));
+      if (rows.size > maxGenerations) rows.delete(Math.min(...rows.keys()));
+    }
+    // Figures are not worth an error: a full disk keeps those in memory.
+    timer ??= setTimeout(() => (writing = write().catch(() => {})), writeEveryMs).unref();
+    return found;
+  };
+
+  const off = [
+    events.on("request.done", ({ generation, durationMs, error }) => {
+      const found = row(generation);
+      found.durations.record(durationMs);
+      if (error !== undefined && error !== null && coded(error).status >= 500) found.failures++;
+    }),
+    events.on("types.done", ({ generation, count }) => {
+      row(generation).typeErrors = count;
+    }),
+  ];
+
+  return {
+    of(generation: number): Figure {
+      const found = rows.get(generation);
+      return figure(found?.durations, found?.failures ?? 0, found?.typeErrors ?? null);
+    },
+    before(generation: number): Figure {
+      const sum = new Histogram();
+      let failures = 0;
+      for (const each of [...rows.keys()].sort((a, b) => b - a)) {
+        if (each >= generation || sum.count >= enough) continue;
+        const found = rows.get(each) as Row;
+        sum.add(found.durations);
+        failures += found.failures;
+      }
+      return figure(sum, failures, null);
+    },
+    async stop(): Promise<void> {
+      for (const stop of off) stop();
+      if (timer === undefined) return await writing;
+      clearTimeout(timer);
+      await writing;
+      await write().catch(() => {});
+    },
+  };
+}
+
+export type Figures = ReturnType<typeof startFigures>;
+
+const figure = (durations: Histogram | undefined, failures: number, typeErrors: number | null): Figure => {
+  const requests = durations?.count ?? 0;
+  return {
+    requests,
+    errorRate: requests === 0 ? null : failures / requests,
+    p95Ms: requests === 0 ? null : (durations as Histogram).percentile(0.95),
+    typeErrors,
+  };
+};
+
+function restored(file: string): Map<number, Row> {
+  try {
+    const kept = JSON.parse(readFileSync(file, "utf8")) as RowJson[];
+    return new Map(
+      kept.map(({ generation, failures, typeErrors, durations }) => [
+        generation,
+        { durations: Histogram.from(durations), failures, typeErrors },
+      ]),
+    );
+  } catch {
+    return new Map();
+  }
+}
