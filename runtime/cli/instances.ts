@@ -39,13 +39,7 @@ export async function statusOf(paths: Paths, cage: string): Promise<InstanceStat
 }
 
 /** One verb of a cage that must run, with what to do when there is no such cage or it does not run. */
-export async function askOf(
-  paths: Paths,
-  cage: string,
-  verb: string,
-  args?: unknown,
-  timeoutMs?: number,
-): Promise<unknown> {
+export async function askOf(paths: Paths, cage: string, verb: string): Promise<unknown> {
   try {
     return await askControl(socketOf(paths, "ctl", cage), verb);
   } catch (error) {
