@@ -43,10 +43,42 @@ function install() {
   const modules = lstatSync(join(home, "node_modules"), { throwIfNoEntry: false });
   // An installation as a package, or node_modules shared by a link, is somebody else's to keep.
   if (!existsSync(lock) || modules?.isSymbolicLink()) return;
-  const stamped = statSync(stamp, { throwIfNoEntry: false });
-  if (stamped && stamped.mtimeMs >= statSync(lock).mtimeMs) return;
+  const fresh = () => statSync(stamp, { throwIfNoEntry: false })?.mtimeMs >= statSync(lock).mtimeMs;
+  if (fresh()) return;
+  const release = hold(join(home, "state", "install.lock"));
+  // Whoever held it before has installed it meanwhile.
+  if (!fresh()) installHere(lock, stamp);
+  release();
+}
+
+/** One at a time: two starts in a fresh clone would both empty node_modules. A holder that died holds nothing. */
+function hold(file) {
+  const holderLives = () => {
+    try {
+      process.kill(Number(readFileSync(file, "utf8")) || process.pid, 0);
+      return true;
+    } catch (error) {
+      return error.code === "EPERM";
+    }
+  };
+  mkdirSync(dirname(file), { recursive: true });
+  for (;;) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: "wx" });
+      const release = () => rmSync(file, { force: true });
+      process.once("exit", release);
+      return release;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    if (!holderLives()) rmSync(file, { force: true });
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+}
+
+function installHere(lock, stamp) {
   const hash = createHash("sha256").update(readFileSync(lock)).digest("hex");
-  if (stamped && readFileSync(stamp, "utf8") === hash) {
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
     utimesSync(stamp, new Date(), new Date());
     return;
   }
