@@ -6,7 +6,7 @@
  * directory: each supervisor keeps one small file beside its socket. `kv` is one lossy SQLite file for all processes.
  */
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { connect, createServer, type Server } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { pack, unpack } from "../../lib/pack.ts";
 import { type Database, openDatabase, sql } from "../../lib/sqlite.ts";
@@ -31,6 +31,8 @@ export class LocalEngine implements Engine {
   readonly #options: LocalOptions;
   readonly #dialled = new Map<string, Promise<Session>>();
   readonly #accepted = new Set<Session>();
+  /** Connected, or not even that, and not greeted yet: a hung cage must not hold up who stops waiting for it. */
+  readonly #dialling = new Set<Socket>();
   readonly #subscriptions = new Map<string, Set<(data: unknown, from: Instance) => void>>();
   #server: Server | undefined;
   #serve: Serve = async () => {
@@ -74,20 +76,22 @@ export class LocalEngine implements Engine {
   async call(to: Target, path: string, args: readonly unknown[], carry: Carry, signal?: AbortSignal): Promise<unknown> {
     if (to.node !== undefined && to.node !== this.#options.me.node)
       throw new CageError("NO_SUCH_CAGE", `${to.cage} on node ${to.node}: the local engine joins one node only`);
-    const session = await this.#session(to.cage);
+    const session = await unless(signal, this.#session(to.cage));
     return await session.call(path, args, carry, signal);
   }
 
   async publish(subject: string, data: unknown): Promise<void> {
     this.#deliver(this.#options.me, subject, data);
-    for (const instance of await this.discover()) {
-      if (instance.cage === this.#options.me.cage) continue;
-      // At most once: an instance that cannot be reached now is not told.
-      await this.#session(instance.cage).then(
-        (session) => session.publish(subject, data),
-        () => {},
-      );
-    }
+    const others = (await this.discover()).filter((instance) => instance.cage !== this.#options.me.cage);
+    // At most once: an instance that cannot be reached now is not told, and one that hangs holds up no other.
+    await Promise.all(
+      others.map((instance) =>
+        this.#session(instance.cage).then(
+          (session) => session.publish(subject, data),
+          () => {},
+        ),
+      ),
+    );
   }
 
   subscribe(subject: string, listener: (data: unknown, from: Instance) => void): () => void {
@@ -110,6 +114,7 @@ export class LocalEngine implements Engine {
   async stop(): Promise<void> {
     this.#server?.close();
     for (const session of this.#accepted) session.close();
+    for (const socket of this.#dialling) socket.destroy(new Error("this engine stopped"));
     for (const dialled of this.#dialled.values())
       await dialled.then(
         (session) => session.close(),
@@ -150,6 +155,15 @@ export class LocalEngine implements Engine {
 
   async #dial(cage: string): Promise<Session> {
     const socket = connect(this.#options.socketOf(cage));
+    this.#dialling.add(socket);
+    try {
+      return await this.#greet(socket, cage);
+    } finally {
+      this.#dialling.delete(socket);
+    }
+  }
+
+  async #greet(socket: Socket, cage: string): Promise<Session> {
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", (cause: NodeJS.ErrnoException) =>
@@ -176,6 +190,17 @@ export class LocalEngine implements Engine {
     }
     return session;
   }
+}
+
+/** What `work` answers, or the signal's reason as soon as there is one; `work` goes on for others. */
+function unless<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 function alive(pid: number): boolean {

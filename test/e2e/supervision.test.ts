@@ -95,3 +95,22 @@ it("a cage that is stopped while it starts says so to who started it", async () 
   process.kill(row!.supervisor, "SIGTERM");
   expect((await starting).stderr).toMatch(/slow: it was stopped while it started/);
 });
+
+it("a cage that hangs holds nobody longer than they wait: a call ends at its time, and list shows the others", async () => {
+  project = createProject({ "cages/hung/api.ts": api, "cages/well/api.ts": api });
+  await project.ok("start");
+  const [hung] = await listed();
+  process.kill(hung!.pid!, "SIGSTOP");
+  try {
+    const began = performance.now();
+    const ran = await project.cage("call", "hung", "say", "--timeout", "700");
+    expect(ran.stderr).toMatch(/EXPIRED: no answer within 700 ms/);
+    expect(performance.now() - began).toBeLessThan(4_000);
+    expect((await listed()).map((row) => [row.cage, row.worker === undefined])).toEqual([
+      ["hung", true],
+      ["well", false],
+    ]);
+  } finally {
+    process.kill(hung!.pid!, "SIGCONT");
+  }
+});
