@@ -7,6 +7,7 @@
  */
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
+import { events } from "../health/events.ts";
 
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string };
 
@@ -91,11 +92,13 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
       });
       await new Promise<void>((resolve, reject) => {
         // Another program's port shows only now: a bind to it succeeds until somebody listens.
-        server.once("error", (cause: NodeJS.ErrnoException) =>
-          reject(cause.code === "EADDRINUSE" && "port" in address ? taken(address, cause) : cause),
-        );
+        const refused = (cause: NodeJS.ErrnoException) =>
+          reject(cause.code === "EADDRINUSE" && "port" in address ? taken(address, cause) : cause);
+        server.once("error", refused);
         server.listen(handle, () => {
-          server.removeAllListeners("error");
+          server.removeListener("error", refused);
+          // A connection that could not be accepted (no more files may be open) must not end those that are.
+          server.on("error", (error) => events.emit("problem", { what: "a connection was not accepted", error }));
           resolve();
         });
       });
