@@ -37,7 +37,11 @@ export const logs: Command = {
     if (!given.flags["follow"]) return 0;
     following = true;
     // Folders are watched, and not files: a log that is rotated, or made later, is followed like the others.
-    for (const cage of cages) watch(join(given.paths.logs, cage), () => print(cage));
+    for (const cage of cages) {
+      watch(join(given.paths.logs, cage), () => print(cage));
+      // What came between the first look and the watch.
+      print(cage);
+    }
     return await new Promise<number>((resolve) => process.once("SIGINT", () => resolve(0)));
   },
 };
