@@ -1,8 +1,11 @@
 /** What a person drives from the terminal to be sure: ./cage test NAME, the gate, ./cage reload, ./cage config. */
+import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join, sep } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createProject, eventually, freePorts, type Project } from "../kit/project.ts";
+import { createProject, eventually, freePorts, home, launcher, type Project } from "../kit/project.ts";
 
 let project: Project;
 let port: number;
@@ -67,6 +70,11 @@ export const cages = { billing: { holds: { create: ({ sku }: { sku: string }) =>
 });
 afterAll(() => project.remove());
 
+const cagesWithTests = () =>
+  (readdirSync(join(home, "cages"), { recursive: true }) as string[])
+    .filter((path) => path.endsWith(".test.ts"))
+    .map((path) => path.split(sep)[0] as string)
+    .filter((cage, at, all) => all.indexOf(cage) === at);
 const left = () => readdirSync(tmpdir()).filter((name) => name.startsWith("cage-test-")).length;
 
 describe("./cage test NAME", () => {
@@ -139,6 +147,17 @@ describe("./cage test NAME", () => {
     project.write({
       [file]: `export const config = { settings: { currency: "EUR" } };\nexport const cages = { billing: { holds: { create: () => "hold for tea" } } };\n`,
     });
+  });
+});
+
+describe("the cages that are shipped", () => {
+  it("pass their own tests", async () => {
+    const tested = cagesWithTests();
+    expect(tested).toContain("greeter");
+    for (const cage of tested) {
+      const { stdout } = await promisify(execFile)(launcher, ["test", cage]);
+      expect(stdout).toContain(" 0 failed");
+    }
   });
 });
 
