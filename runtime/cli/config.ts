@@ -3,11 +3,9 @@
  * their name only.
  */
 import { nearest } from "../../lib/nearest.ts";
-import { askControl } from "../cage/control.ts";
 import type { Explained } from "../cage/explain.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
-import { named } from "./instances.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { table } from "./table.ts";
 
@@ -18,14 +16,7 @@ export const config: Command = {
   async run(given) {
     const [cage] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "config takes the name of a cage: ./cage config greeter");
-    named(given.paths, [cage]);
-    const all = (await askControl(socketOf(given.paths, "ctl", cage), "config").catch((error: CageError) => {
-      if (error.code !== "NO_SUCH_CAGE") throw error;
-      throw new CageError(
-        "NO_SUCH_CAGE",
-        `${cage} does not run, so no configuration is in force; ./cage start ${cage}`,
-      );
-    })) as Explained[];
+    const all = (await askOf(given.paths, cage, "config")) as Explained[];
     const why = given.flags["why"] as string | undefined;
     const rows = why === undefined ? all : all.filter((row) => row.key === why || row.key.startsWith(`${why}.`));
     if (rows.length === 0 && why !== undefined) {

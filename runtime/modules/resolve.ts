@@ -61,6 +61,8 @@ export function resolveIn(places: Places, spec: string, from: string, isFile: Is
     const name = spec.slice("#lib/".length);
     return override([join(root, "lib", name), join(home, "lib", name)], spec, from, isFile);
   }
+  if (spec === "#runtime/testing")
+    throw new Unresolved(`${quote(spec)} is for tests, and this is code that serves; import it in a NAME.test.ts`);
   if (spec.startsWith("#"))
     throw new Unresolved(`${quote(spec)} is no import of a cage; there are #runtime, #lib/NAME.ts and #shared/NAME.ts`);
   if (/^\.{0,2}\//.test(spec) || spec.startsWith("file:")) {

@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { Cage } from "../cage/cage.ts";
 import type { CageConfig, Plan } from "../cage/config.ts";
 import { type Paths, pathsOf } from "../cage/paths.ts";
+import { keepSecretsIn } from "../cage/secret.ts";
 import type { Trial } from "../cage/trial.ts";
 import { CageError } from "../errors.ts";
 import * as runtime from "../index.ts";
@@ -126,6 +127,7 @@ export async function openTestCage(
   let cage: Cage | undefined;
   const leave = async () => {
     await cage?.stop();
+    cage?.metrics.stop();
     world.leave();
   };
   try {
@@ -140,6 +142,7 @@ export async function openTestCage(
       door: runtime,
       trial,
     });
+    keepSecretsIn(world.ground);
     await cage.start();
     await cage.announce();
   } catch (error) {

@@ -70,6 +70,7 @@ export async function runCageTests(wanted: Wanted, build: string, options: RunOp
   const limit =
     options.limitMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), options.limitMs).unref();
   const give = () => void child.kill("SIGKILL");
+  if (options.signal?.aborted) give();
   options.signal?.addEventListener("abort", give, { once: true });
   child.on("message", (told: Told) => {
     if (told.kind === "loaded") hashes = new Map(told.hashes);

@@ -7,7 +7,7 @@
  *     const engine = world.join("shop");                 // what a cage is given for an engine
  *     world.answer("billing", { holds: { create: () => 1 } });      // an api that stands for a cage
  *     world.down("shop");                                // calls to it fail with UNAVAILABLE
- *     await world.leave();                               // the last one out removes the folder
+ *     world.leave();                                     // the last one out removes the folder
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,8 +22,12 @@ type Serve = Parameters<Engine["start"]>[0];
 const node = "test";
 const wire = <T>(value: T): T => unpack(pack(value)) as T;
 
+/** Of all worlds in this process: a secret has one value in a process, so it needs one place. */
+let ground: { readonly folder: string; worlds: number; made: number } | undefined;
+
 export class World {
-  readonly folder = mkdtempSync(join(tmpdir(), "cage-test-"));
+  readonly ground: string;
+  readonly folder: string;
   readonly #serving = new Map<string, Serve>();
   readonly #away = new Set<string>();
   readonly #listeners = new Set<{ subject: string; tell(data: unknown, from: Instance): void }>();
@@ -31,12 +35,22 @@ export class World {
   #revision = 0;
   #cages = 0;
 
+  constructor() {
+    ground ??= { folder: mkdtempSync(join(tmpdir(), "cage-test-")), worlds: 0, made: 0 };
+    ground.worlds++;
+    this.ground = ground.folder;
+    this.folder = join(ground.folder, `${++ground.made}`);
+  }
+
   enter(): void {
     this.#cages++;
   }
 
   leave(): void {
-    if (--this.#cages === 0) rmSync(this.folder, { recursive: true, force: true });
+    if (--this.#cages > 0 || ground === undefined) return;
+    const last = --ground.worlds === 0;
+    rmSync(last ? ground.folder : this.folder, { recursive: true, force: true });
+    if (last) ground = undefined;
   }
 
   /** An api that stands for a cage. Its functions run in a request, as in a cage, that has no resources. */

@@ -1,8 +1,14 @@
 /** What a person drives from the terminal to be sure: ./cage test NAME, the gate, ./cage reload, ./cage config. */
-import { readdirSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join, sep } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createProject, eventually, freePorts, type Project } from "../kit/project.ts";
+import { hashOf } from "../../runtime/modules/compile.ts";
+import type { Candidate } from "../../runtime/modules/generation.ts";
+import { passTests } from "../../runtime/testing/run.ts";
+import { createProject, eventually, freePorts, home, launcher, type Project } from "../kit/project.ts";
 
 let project: Project;
 let port: number;
@@ -67,6 +73,11 @@ export const cages = { billing: { holds: { create: ({ sku }: { sku: string }) =>
 });
 afterAll(() => project.remove());
 
+const cagesWithTests = () =>
+  (readdirSync(join(home, "cages"), { recursive: true }) as string[])
+    .filter((path) => path.endsWith(".test.ts"))
+    .map((path) => path.split(sep)[0] as string)
+    .filter((cage, at, all) => all.indexOf(cage) === at);
 const left = () => readdirSync(tmpdir()).filter((name) => name.startsWith("cage-test-")).length;
 
 describe("./cage test NAME", () => {
@@ -139,6 +150,17 @@ describe("./cage test NAME", () => {
     project.write({
       [file]: `export const config = { settings: { currency: "EUR" } };\nexport const cages = { billing: { holds: { create: () => "hold for tea" } } };\n`,
     });
+  });
+});
+
+describe("the cages that are shipped", () => {
+  it("pass their own tests", async () => {
+    const tested = cagesWithTests();
+    expect(tested).toContain("greeter");
+    for (const cage of tested) {
+      const { stdout } = await promisify(execFile)(launcher, ["test", cage]);
+      expect(stdout).toContain(" 0 failed");
+    }
   });
 });
 
@@ -242,5 +264,44 @@ describe("the gate of a cage that watches", () => {
     });
     await eventually("the mended one", async () => (await broken()) === undefined);
     expect(JSON.parse(await project.ok("call", "shop", "prices.double", "2"))).toBe(14);
+  });
+
+  it("serves on old code, and refuses nobody, while the tests of the new one run", async () => {
+    const started = join(project.root, "started");
+    const go = join(project.root, "go");
+    project.write({
+      "cages/shop/inner/prices.test.ts": `import { existsSync, writeFileSync } from "node:fs";
+import { test } from "#runtime/testing";
+test("takes its time", async () => {
+  writeFileSync(${JSON.stringify(started)}, "");
+  while (!existsSync(${JSON.stringify(go)})) await new Promise((again) => setTimeout(again, 5));
+});
+`,
+      "cages/shop/prices.ts": prices(9),
+    });
+    await eventually("the gate's run", () => existsSync(started));
+    const url = `http://127.0.0.1:${port}/orders?n=1`;
+    const answers = await Promise.all(Array.from({ length: 50 }, async () => (await fetch(url)).status));
+    expect(new Set(answers)).toEqual(new Set([200]));
+    const double = async () => JSON.parse(await project.ok("call", "shop", "prices.double", "2"));
+    expect(await double()).toBe(14);
+    project.write({ go: "" });
+    await eventually("the new code", async () => (await double()) === 18);
+  });
+
+  it("lets only what was tested serve: a text that changed meanwhile is refused", async () => {
+    const base = join(home, "state", "build");
+    const { hash } = JSON.parse(readFileSync(join(base, "current.json"), "utf8")) as { hash: string };
+    const file = join(project.root, "cages/shop/prices.ts");
+    const wanted = { home, root: project.root, cage: "shop" };
+    const { signal } = new AbortController();
+    const pass = (text: string) =>
+      passTests(wanted, join(base, hash), { hashes: new Map([[file, hashOf(text)]]) } as unknown as Candidate, signal);
+    await pass(prices(9));
+    await expect(pass(prices(10))).rejects.toMatchObject({
+      code: "LOAD",
+      file,
+      message: expect.stringMatching(/changed while its tests ran/),
+    });
   });
 });

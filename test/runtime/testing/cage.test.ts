@@ -93,6 +93,20 @@ describe("testCage", () => {
     expect(await (await start("shop", { resources: { bank } })).call("orders.balance")).toBe("mine");
   });
 
+  it("has secrets of its own, the same for all cages of the process", async () => {
+    const shop = await start("shop");
+    const key = await shop.call("orders.key");
+    const later = await start("shop");
+    expect(await later.call("orders.key")).toBe(key);
+    await open.shift()?.close();
+    expect(await shop.call("orders.key")).toBe(key);
+  });
+
+  it("is refused as an import by code that serves", async () => {
+    write({ "cages/wrong/api.ts": `import { test } from "#runtime/testing";\nexport const x = test;\n` });
+    await expect(start("wrong")).rejects.toThrow(`"#runtime/testing" is for tests`);
+  });
+
   it("runs code in a request of the cage, with a retried call's attempt where asked", async () => {
     const shop = await start("shop");
     const { who } = shop.module<{ who(): unknown }>("orders");
