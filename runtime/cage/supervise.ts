@@ -10,6 +10,7 @@ const given = JSON.parse(process.env["CAGE_SUPERVISOR"] ?? "null") as {
   cage: string;
   worker: string;
   watch: boolean;
+  inspect?: number;
 } | null;
 if (given === null) throw new Error("the supervisor is started by ./cage start NAME");
 delete process.env["CAGE_SUPERVISOR"];
@@ -31,6 +32,7 @@ const supervisor = new Supervisor({
   cage: given.cage,
   workerFile: given.worker,
   watch: given.watch,
+  ...(given.inspect === undefined ? {} : { inspect: given.inspect }),
   foreground: false,
   notify: tell,
 });

@@ -27,6 +27,8 @@ export interface SupervisorOptions {
   readonly cage: string;
   readonly workerFile: string;
   readonly watch: boolean;
+  /** The port on which a debugger may come; 0 is any. */
+  readonly inspect?: number;
   /** Also write what the worker says to this process's own output. */
   readonly foreground: boolean;
   notify(
@@ -155,8 +157,9 @@ export class Supervisor {
   }
 
   #spawn(): void {
-    const { paths, cage, workerFile, watch } = this.#options;
-    const worker = spawn(process.execPath, ["--expose-gc", workerFile], {
+    const { paths, cage, workerFile, watch, inspect } = this.#options;
+    const debug = inspect === undefined ? [] : [`--inspect=127.0.0.1:${inspect}`];
+    const worker = spawn(process.execPath, ["--expose-gc", ...debug, workerFile], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: {
         ...process.env,

@@ -2,6 +2,7 @@
  * What the control socket can ask of a worker, as one table: verb -> answer. The CLI and the dashboard use nothing else,
  * so they cannot disagree. Answers are plain JSON.
  */
+import { url as inspector } from "node:inspector";
 import { relative } from "node:path";
 import { CageError } from "../errors.ts";
 import type { ReloadResult } from "../modules/loader.ts";
@@ -27,6 +28,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
         ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }
         : null,
       types: cage.types.status(),
+      inspector: inspector() ?? null,
       held: cage.loader.held ? { of: cage.loader.held.of, at: cage.loader.held.at } : null,
     };
   },

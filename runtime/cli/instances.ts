@@ -13,6 +13,7 @@ export interface WorkerStatus {
   readonly rssBytes: number;
   readonly running: number;
   readonly interfaces: readonly { name: string; protocol: string; url: string | null }[];
+  readonly inspector: string | null;
   readonly broken: { readonly message: string } | null;
   readonly types: {
     readonly count: number;

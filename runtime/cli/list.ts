@@ -31,6 +31,8 @@ export const list: Command = {
       table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
     );
     for (const status of running) {
+      if (status.worker?.inspector)
+        process.stdout.write(`${status.cage}: a debugger may come to ${status.worker.inspector}\n`);
       if (status.worker?.held)
         process.stdout.write(
           `${status.cage}: generation ${status.worker.generation} is generation ${status.worker.held.of} again, and holds until the next save\n`,

@@ -25,9 +25,9 @@ type Outcome =
 const startMs = 60_000;
 
 export const start: Command = {
-  usage: "[NAME ...] [--foreground] [--no-watch]",
+  usage: "[NAME ...] [--foreground] [--no-watch] [--inspect PORT]",
   summary: "start cages (all without a name) and leave them running",
-  options: { foreground: { type: "boolean" }, "no-watch": { type: "boolean" } },
+  options: { foreground: { type: "boolean" }, "no-watch": { type: "boolean" }, inspect: { type: "string" } },
   async run(given) {
     const cages = named(given.paths, given.words);
     if (cages.length === 0)
@@ -61,6 +61,7 @@ async function begin(given: Given, cage: string): Promise<Outcome> {
         cage,
         worker: join(given.build, "worker.js"),
         watch: !given.flags["no-watch"],
+        ...inspected(given),
       }),
     },
   });
@@ -108,6 +109,14 @@ async function joined(paths: Paths, cage: string, already: boolean): Promise<Out
   return refused(`it did not become ready (${status?.state ?? "it ended"}); ./cage logs ${cage} tells more`);
 }
 
+/** For a debugger, on the loopback; 0 is any free port, and ./cage list tells which. */
+function inspected({ flags }: Given): { inspect?: number } {
+  if (flags["inspect"] === undefined) return {};
+  const inspect = Number(flags["inspect"]);
+  if (Number.isInteger(inspect) && inspect >= 0 && inspect < 65_536) return { inspect };
+  throw new CageError("BAD_INPUT", `--inspect takes a port, or 0 for any, not '${flags["inspect"]}'`);
+}
+
 function report(outcomes: readonly (readonly [string, Outcome])[]): void {
   const rows = [["CAGE", "STATE", "PID", "GENERATION", "URL"]];
   for (const [cage, outcome] of outcomes) {
@@ -143,6 +152,7 @@ async function foreground(given: Given, cages: readonly string[]): Promise<numbe
       cage,
       workerFile: join(given.build, "worker.js"),
       watch: !given.flags["no-watch"],
+      ...inspected(given),
       foreground: true,
       notify: (outcome) => {
         if (outcome.ok)

@@ -9,13 +9,12 @@
  * that use it: with the last one its name leaves the table of stack traces.
  */
 import { url as inspectorUrl } from "node:inspector";
-import { SourceMap } from "node:module";
 import { extname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Script } from "node:vm";
-import remapping from "@jridgewell/remapping";
 import { type Compiled, type Compiler, hashOf, isCode } from "./compile.ts";
 import { LoadError, placeAt } from "./failure.ts";
+import { Lines } from "./lines.ts";
 import { type Position, register, unregister } from "./stack.ts";
 
 /** What the compiled body calls: the names are parameters of its wrapper, in this order. */
@@ -42,7 +41,7 @@ export class Source {
   readonly #compiled: Compiled | undefined;
   readonly #script: Script | undefined;
   readonly #name: string | undefined;
-  #map: SourceMap | undefined;
+  readonly #lines: Lines | undefined;
   #uses = 0;
 
   static async make(from: { file: string; text: string; generation: number; compiler: Compiler }): Promise<Source> {
@@ -60,17 +59,15 @@ export class Source {
       this.value = extname(file) === ".json" ? this.#parsed() : text;
       return;
     }
-    const label = `g${generation}`;
-    const name = register(`${pathToFileURL(file).href}?g=${generation}`, {
-      label,
-      position: (line, column) => this.position(line, column),
-    });
+    const lines = new Lines(file, compiled.maps);
+    this.#lines = lines;
+    const name = register(`${pathToFileURL(file).href}?g=${generation}`, lines.labelled(`g${generation}`));
     this.#name = name;
     try {
       // Never importModuleDynamically: it leaks on Node 20, and the compiler leaves no import() behind.
       this.#script = new Script(`${head}${compiled.code}\n})${this.#forDebugger()}`, { filename: name });
     } catch (error) {
-      unregister(name);
+      unregister(name, false);
       throw this.#syntax(error, name);
     }
   }
@@ -97,20 +94,17 @@ export class Source {
 
   drop(): void {
     this.#uses--;
-    this.discard();
+    if (this.#uses === 0 && this.#name !== undefined) unregister(this.#name, true);
   }
 
   /** Forgets the name unless a cell uses it: for an attempt that made a source and no cell of it. */
   discard(): void {
-    if (this.#uses === 0 && this.#name !== undefined) unregister(this.#name);
+    if (this.#uses === 0 && this.#name !== undefined) unregister(this.#name, false);
   }
 
   /** Where in the author's text a place of the compiled code is. */
   position(line: number, column: number): Position {
-    this.#map ??= new SourceMap(this.#merged() as unknown as ConstructorParameters<typeof SourceMap>[0]);
-    const entry = this.#map.findEntry(line - 1, column - 1);
-    if (!("originalSource" in entry)) return { file: this.file, line: 1, column: 1 };
-    return { file: this.file, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
+    return (this.#lines as Lines).position(line, column);
   }
 
   /** The place of an import of `spec` in the text, of `name` in it if given: good enough to point at. */
@@ -125,20 +119,10 @@ export class Source {
     return placeAt(this.text, statement.index + at);
   }
 
-  #merged() {
-    const maps = (this.#compiled as Compiled).maps;
-    const merged = remapping([JSON.parse(maps[0]), JSON.parse(maps[1])], () => null);
-    // The wrapper's head is one line above the code.
-    return { ...JSON.parse(JSON.stringify(merged)), mappings: `;${String(merged.mappings)}` } as Record<
-      string,
-      unknown
-    >;
-  }
-
   /** A debugger that is attached is given the map; without one it would be a third of the memory of the code. */
   #forDebugger(): string {
     if (inspectorUrl() === undefined) return "";
-    const map = { ...this.#merged(), sources: [pathToFileURL(this.file).href], sourcesContent: [this.text] };
+    const map = { ...this.#lines?.merged(), sources: [pathToFileURL(this.file).href], sourcesContent: [this.text] };
     return `\n//# sourceMappingURL=data:application/json;base64,${Buffer.from(JSON.stringify(map)).toString("base64")}`;
   }
 

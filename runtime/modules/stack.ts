@@ -8,7 +8,8 @@
  *     at place [g7] (/abs/cages/shop/orders.ts:38:11)
  *
  * Frames of others (the runtime under tsx, packages) keep what Node's own source maps say. A name is forgotten with its
- * source: a registry that only grows would be the leak that the rest of this folder avoids.
+ * source, but for the last few: a stack is written when it is first read, and that may be when the request that threw has
+ * ended, and its generation with it. A registry that only grows would be the leak that the rest of this folder avoids.
  */
 import { findSourceMap } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -22,11 +23,18 @@ export interface Position {
 
 export interface Mapped {
   readonly label: string;
+  /** Characters that keeping it costs. */
+  readonly size: number;
   /** The author's place of a place in the compiled code; both from 1. */
   position(line: number, column: number): Position;
 }
 
 const sources = new Map<string, Mapped>();
+/** Those that went last, oldest first. */
+const gone = new Map<string, Mapped>();
+let goneSize = 0;
+/** Of some 40 modules of usual size. */
+const maxGone = 1_000_000;
 const tops = new WeakMap<object, Position>();
 type Prepare = (error: Error, sites: NodeJS.CallSite[]) => unknown;
 let previous: Prepare | undefined;
@@ -36,18 +44,28 @@ let installed = false;
 export function register(wanted: string, source: Mapped): string {
   install();
   let name = wanted;
-  for (let n = 2; sources.has(name); n++) name = `${wanted}.${n}`;
+  for (let n = 2; sources.has(name) || gone.has(name); n++) name = `${wanted}.${n}`;
   sources.set(name, source);
   return name;
 }
 
-export function unregister(name: string): void {
+/** `ran`: errors of it may still be on their way. */
+export function unregister(name: string, ran: boolean): void {
+  const source = sources.get(name);
   sources.delete(name);
+  if (source === undefined || !ran) return;
+  gone.set(name, source);
+  goneSize += source.size;
+  for (const [oldest, { size }] of gone) {
+    if (goneSize <= maxGone) break;
+    gone.delete(oldest);
+    goneSize -= size;
+  }
 }
 
-export const registered = (): number => sources.size;
+const sourceOf = (name: string): Mapped | undefined => sources.get(name) ?? gone.get(name);
 
-export const mapped = (name: string): Mapped | undefined => sources.get(name);
+export const registered = (): number => sources.size;
 
 /** The innermost place in hot code of an error's stack. */
 export function topOf(error: unknown): Position | undefined {
@@ -66,7 +84,7 @@ function install(): void {
 function prepare(error: Error, sites: NodeJS.CallSite[]): unknown {
   let hot = false;
   for (const site of sites) {
-    const source = sources.get(site.getFileName() ?? "");
+    const source = sourceOf(site.getFileName() ?? "");
     if (source === undefined) continue;
     hot = true;
     if (!tops.has(error)) tops.set(error, source.position(site.getLineNumber() ?? 1, site.getColumnNumber() ?? 1));
@@ -93,7 +111,7 @@ function shown(site: NodeJS.CallSite): string {
   const column = site.getColumnNumber();
   if (name === null || name === undefined || line === null || column === null) return text;
   const raw = `${name}:${line}:${column}`;
-  const source = sources.get(name);
+  const source = sourceOf(name);
   if (source !== undefined) {
     const at = source.position(line, column);
     const place = `${at.file}:${at.line}:${at.column}`;
