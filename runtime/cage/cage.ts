@@ -34,6 +34,7 @@ import { protocols } from "./protocols.ts";
 import { withRelays } from "./relays.ts";
 import { keepSecretsIn } from "./secret.ts";
 import { selfApi } from "./self.ts";
+import { Stale } from "./stale.ts";
 import type { Trial } from "./trial.ts";
 import { verbs } from "./verbs.ts";
 
@@ -77,6 +78,7 @@ export class Cage {
   readonly retries: Retries;
   readonly metrics = startMetrics();
   readonly figures: Figures;
+  readonly stale: Stale;
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
@@ -90,6 +92,7 @@ export class Cage {
     this.name = name;
     this.node = node;
     this.root = paths.root;
+    this.stale = new Stale(paths);
     keepSecretsIn(paths.state);
     operateOn(paths);
     this.engine =
@@ -139,6 +142,7 @@ export class Cage {
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
+    this.stale.start();
     if (this.#options.watch) await this.loader.watch();
   }
 
@@ -200,6 +204,7 @@ export class Cage {
   }
 
   async #stop(): Promise<void> {
+    this.stale.stop();
     await this.engine.drain();
     const open = await this.openInterfaces();
     const drained = Promise.all(open.map((row) => row.interface.drain()));

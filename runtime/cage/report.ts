@@ -4,6 +4,7 @@
  */
 import { events, type TypeFault } from "../health/events.ts";
 import { recordEvents } from "../health/record.ts";
+import { restartSentence } from "./stale.ts";
 
 export function report(cage: string, say: (text: string) => void): void {
   recordEvents();
@@ -15,6 +16,8 @@ export function report(cage: string, say: (text: string) => void): void {
     const more = dependents > 0 ? ` and ${dependents} importers` : "";
     say(`${clock()} ${cage}: generation ${generation} (${files.join(", ")}${more}) in ${durationMs.toFixed(0)} ms`);
   });
+
+  events.on("restart.needed", (outdated) => say(`${clock()} ${cage}: ${restartSentence(outdated)}`));
 
   events.on("reload.failed", ({ file, message, frame }) => {
     const where = file === "" ? "" : `${file}: `;

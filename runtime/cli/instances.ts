@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { nearest } from "../../lib/nearest.ts";
 import { askControl } from "../cage/control.ts";
 import { cagesOf, isName, type Paths, socketOf } from "../cage/paths.ts";
+import type { Outdated } from "../cage/stale.ts";
 import type { Status } from "../cage/supervisor.ts";
 import { CageError } from "../errors.ts";
 
@@ -25,6 +26,7 @@ export interface WorkerStatus {
     }[];
   };
   readonly held: { readonly of: number; readonly at: string } | null;
+  readonly restart: readonly Outdated[];
 }
 
 export type InstanceStatus = Omit<Status, "worker"> & { readonly worker?: WorkerStatus };

@@ -1,4 +1,6 @@
 /** ./cage list: what runs here, with pid, generation, uptime, restarts and memory. */
+
+import { restartSentence } from "../cage/stale.ts";
 import { type InstanceStatus, registered, statusOf, urlOf, type WorkerStatus } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { duration, megabytes, table } from "./table.ts";
@@ -43,6 +45,8 @@ export const list: Command = {
         );
       for (const { file, line, code, message } of status.worker?.types.faults.slice(0, typesShown) ?? [])
         process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
+      for (const outdated of status.worker?.restart ?? [])
+        process.stdout.write(`${status.cage}: ${restartSentence(outdated)} with ./cage restart ${status.cage}\n`);
       if (status.state === "failed")
         process.stdout.write(
           `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,

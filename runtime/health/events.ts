@@ -47,6 +47,12 @@ export interface Events {
   "types.done": { generation: number; count: number; errors: readonly TypeFault[]; durationMs: number };
   /** Types are not checked, though they were to be. Said once. */
   "types.off": { why: string };
+  /** Older than the longest deadline and still held: code that a request left behind, or one that never ends. */
+  "generation.overdue": { generation: number; ageMs: number; holds: number };
+  /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code. */
+  "restart.needed": { what: "packages" | "runtime"; files: readonly string[] };
+  /** A new generation on trial was kept or, with the reason, rolled back. */
+  "canary.done": { generation: number; kept: boolean; requests: number; why: string };
   "interface.up": { name: string; protocol: string; url: string | undefined };
   "interface.down": { name: string };
   "resource.up": { name: string; protocol: string };

@@ -71,6 +71,17 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
       });
     }),
     events.on("types.off", ({ why }) => log.info(`types are not checked: ${why}`)),
+    events.on("restart.needed", ({ what, files }) => log.warn(`restart to apply changed ${what}`, { files })),
+    events.on("generation.overdue", ({ generation, ageMs, holds }) =>
+      log.warn(`generation ${generation} is still held ${Math.round(ageMs / 1_000)} s after it was replaced`, {
+        holds,
+      }),
+    ),
+    events.on("canary.done", ({ generation, kept, requests, why }) =>
+      log[kept ? "info" : "warn"](`generation ${generation} on trial ${kept ? "stays" : "was rolled back"}: ${why}`, {
+        requests,
+      }),
+    ),
     events.on("interface.up", ({ name, protocol, url }) => log.info(`interface ${name} listens`, { protocol, url })),
     events.on("interface.down", ({ name }) => log.info(`interface ${name} closed`)),
     events.on("resource.down", ({ name }) => log.warn(`resource ${name} is down`)),

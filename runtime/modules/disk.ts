@@ -10,9 +10,10 @@
 import { readFile, stat } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Editors and formatters are done within this; a real deletion is seen that much later. */
+/** Between looks: the two halves of a save are mostly 1 ms apart. A real deletion is seen the sum of these later. */
+const pausesMs = [4, 16, 60];
+/** Editors and formatters write on within this. */
 const settleMs = 40;
-const looks = 3;
 
 interface Stamp {
   readonly mtimeMs: number;
@@ -24,22 +25,24 @@ export class Disk {
   readonly #stamps = new Map<string, Stamp | undefined>();
 
   async read(file: string, had?: string): Promise<string | undefined> {
-    for (let look = 1; ; look++) {
+    for (const pauseMs of [...pausesMs, undefined]) {
       const before = await stamp(file);
       const text = before && (await readFile(file, "utf8").catch(() => undefined));
       const whole = same(before, await stamp(file)) && (had === undefined || had === "" || Boolean(text));
-      if (whole || look === looks) {
+      if (whole || pauseMs === undefined) {
         // The stamp of before the read: whatever was written since then makes a difference.
         this.#stamps.set(file, before);
         return text;
       }
-      await pause(settleMs);
+      await pause(pauseMs);
     }
+    return undefined;
   }
 
-  /** The text as it is now, whole or not. */
-  peek(file: string): Promise<string | undefined> {
-    return readFile(file, "utf8").catch(() => undefined);
+  /** Are they still being written? Takes a moment to tell. */
+  async moving(files: Iterable<string>): Promise<boolean> {
+    await pause(settleMs);
+    return (await this.differing(files)).length > 0;
   }
 
   async differing(files: Iterable<string>): Promise<string[]> {

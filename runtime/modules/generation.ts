@@ -52,6 +52,7 @@ export class Generation<A> implements Candidate {
   #named: ReadonlyMap<string, Cell>;
   #attachment: { readonly value: A } | undefined;
   #holds = 0;
+  #taken = 0;
   #life: "live" | "ending" | "ended" = "live";
   readonly #idle: (generation: Generation<A>) => void;
 
@@ -88,6 +89,11 @@ export class Generation<A> implements Candidate {
 
   get holds(): number {
     return this.#holds;
+  }
+
+  /** Holds ever taken. */
+  get taken(): number {
+    return this.#taken;
   }
 
   get cells(): ReadonlyMap<string, Cell> {
@@ -127,6 +133,7 @@ export class Generation<A> implements Candidate {
   hold(): Hold {
     if (this.#life === "ended") throw new CageError("INTERNAL", `generation ${this.id} has ended; nothing can hold it`);
     this.#holds++;
+    this.#taken++;
     let held = true;
     return {
       release: () => {

@@ -23,8 +23,9 @@ import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
 import { Archive, type Held } from "./archive.ts";
 import type { Cell } from "./cell.ts";
-import { Compiler, hashOf, isCode } from "./compile.ts";
+import { Compiler, hashOf } from "./compile.ts";
 import { Disk } from "./disk.ts";
+import { Draft } from "./draft.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { type Candidate, Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
@@ -115,6 +116,8 @@ export class Loader<A> {
   readonly #live = new Set<Generation<A>>();
   readonly #endings = new Set<Promise<void>>();
   #watcher: Watcher | undefined;
+  #draft: Draft<Plan | undefined> | undefined;
+  #passing = false;
   #failure: ReloadFailure | undefined;
   #told = "";
   #held: Held | undefined;
@@ -214,7 +217,8 @@ export class Loader<A> {
         ]),
       ],
       extra: (path) => this.#serving?.generation.cells.has(path) ?? false,
-      seen: (path) => this.#ahead(path),
+      ahead: (files) => this.#ahead(files),
+      asked: () => this.#serving?.generation.taken ?? 0,
       batch: (files) => this.reload("watch", files),
       settle: async () => {
         const files = await this.#disk.differing(this.#watched());
@@ -223,6 +227,8 @@ export class Loader<A> {
       },
     });
     this.#watcher = watcher;
+    // Before the first save instead of in it.
+    await this.#compiler.warm();
     await watcher.start();
     watcher.add(this.#serving?.generation.files ?? []);
   }
@@ -269,6 +275,11 @@ export class Loader<A> {
     this.#pending = new Set();
     this.#reshaped = this.#asked = false;
     const held = this.#held;
+    const draft = this.#draft;
+    this.#draft = undefined;
+    this.#passing = true;
+    // Nobody says of a reload by command that the files were left alone since the draft.
+    const usable = trigger === "watch" && held === undefined && !reshaped ? draft : undefined;
     try {
       if (held !== undefined && !asked && !(await saved(held, this.#ground, pending, this.#tried)))
         return this.#same(startedAt);
@@ -281,6 +292,7 @@ export class Loader<A> {
         reshaped || held !== undefined,
         undefined,
         startedAt,
+        usable,
       );
       this.#failure = undefined;
       this.#told = "";
@@ -294,6 +306,9 @@ export class Loader<A> {
       const failure = this.#failed(error, trigger, pending, performance.now() - startedAt);
       this.#failure = failure;
       return { ok: false, error: failure };
+    } finally {
+      this.#passing = false;
+      draft?.forget();
     }
   }
 
@@ -329,10 +344,11 @@ export class Loader<A> {
     reshaped: boolean,
     of: number | undefined,
     startedAt: number,
+    draft?: Draft<Plan | undefined>,
   ): Promise<ReloadResult> {
     const made: Source[] = [];
     try {
-      const plan = await this.#plan(ground, files, reshaped, of, made);
+      const plan = await this.#settled(ground, files, () => this.#plan(ground, files, reshaped, of, made), draft);
       if (plan === undefined) return this.#same(startedAt);
       const done = await this.#swap(plan);
       const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
@@ -343,6 +359,24 @@ export class Loader<A> {
       return { ok: true, ...result };
     } finally {
       for (const source of made) source.discard();
+    }
+  }
+
+  /** The plan, from the draft if that is of the same files; tried again while the files it stumbles on change. */
+  async #settled(
+    ground: Ground,
+    files: ReadonlySet<string>,
+    plan: () => Promise<Plan | undefined>,
+    draft: Draft<Plan | undefined> | undefined,
+  ): Promise<Plan | undefined> {
+    const early = draft?.fits(files, this.#serving?.generation.id) ? draft.plan : undefined;
+    for (let look = 1; ; look++) {
+      try {
+        return await ((look === 1 ? early : undefined) ?? plan());
+      } catch (error) {
+        // Half a file parses as little as a wrong one does: the difference is that somebody still writes it.
+        if (ground !== this.#ground || look > maxLooks || !(await this.#disk.moving(files))) throw error;
+      }
     }
   }
 
@@ -362,17 +396,21 @@ export class Loader<A> {
       return source;
     };
     let reshaped = asked || this.#serving === undefined;
+    const listing = ground.roots();
+    listing.catch(() => {});
     const looked = await Promise.allSettled(
       [...pending].map(async (file) => {
         const old = cells.get(file)?.source;
         const text = await ground.read(file, old?.text);
+        // A draft that an editor renamed away is no news of anything.
+        if (old === undefined && text === undefined) return;
         if (old === undefined || text === undefined) reshaped = true;
         else if (hashOf(text) !== old.hash) fresh.set(file, await make(file, text));
       }),
     );
     const failed = looked.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
-    const roots = await ground.roots();
+    const roots = await listing;
     if (ground === this.#ground) this.#tried = roots;
     if (roots.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
@@ -517,16 +555,18 @@ export class Loader<A> {
     return new Set([...files, ...this.#pending]);
   }
 
-  /** Begins to compile a file that was just saved, while its batch is still open. */
-  #ahead(path: string): void {
-    if (!isCode(path) || !this.#serving?.generation.cells.has(path)) return;
-    const head = async () => {
-      const text = await this.#disk.peek(path);
-      if (text) await this.#compiler.compile(path, text);
-    };
-    head().catch(() => {});
+  /** Reads, compiles and surveys what was just saved, while its batch is still open. Runs none of it. */
+  #ahead(files: readonly string[]): void {
+    if (this.#passing || this.#serving === undefined || this.#held !== undefined) return;
+    this.#draft?.forget();
+    const pending = new Set([...this.#pending, ...files.map((file) => resolve(this.#options.root, file))]);
+    const plan = (made: Source[]) => this.#plan(this.#ground, pending, false, undefined, made);
+    this.#draft = new Draft(pending, this.#serving.generation.id, plan);
   }
 }
+
+/** A file that grows for longer than this many looks is refused as it is, and loads when it is whole. */
+const maxLooks = 10;
 
 const sourcesOf = (cells: ReadonlyMap<string, Cell>): Source[] => [...cells.values()].map((cell) => cell.source);
 

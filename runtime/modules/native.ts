@@ -6,7 +6,7 @@
  * Node resolves from the nearest node_modules that has the package, upwards of the file, else from the installation's,
  * with ESM conditions; CommonJS packages give `default` and the names Node finds in them. A package is never reloaded.
  */
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { constants, Script } from "node:vm";
 import type { Namespace } from "./cell.ts";
@@ -19,6 +19,8 @@ export class Natives {
   /** By anchor folder and specifier: cells ask for the same few thousands of times. */
   readonly #loaded = new Map<string, Promise<Namespace>>();
   readonly #namespaces = new Map<string, Namespace>();
+  /** Of each package folder that something was loaded from. */
+  readonly #versions = new Map<string, string>();
 
   constructor(home: string) {
     this.#home = home;
@@ -38,10 +40,14 @@ export class Natives {
     const key = `${anchor}\n${spec}`;
     let work = this.#loaded.get(key);
     if (work === undefined) {
+      const version = this.#versionOf(spec, anchor);
       work = this.#importer(anchor)(spec, spec.endsWith(".json") ? { with: { type: "json" } } : undefined);
       this.#loaded.set(key, work);
       work.then(
-        (namespace) => this.#namespaces.set(key, namespace),
+        (namespace) => {
+          this.#namespaces.set(key, namespace);
+          if (version !== undefined) this.#versions.set(version.folder, version.shown);
+        },
         // Installed meanwhile, or repaired: the next load asks again.
         () => this.#loaded.delete(key),
       );
@@ -58,10 +64,37 @@ export class Natives {
     return above(dirname(from), packageOf(spec)) ?? above(this.#home, packageOf(spec));
   }
 
+  /**
+   * Installed anew under the running cage, its files are of another version than those that Node has loaded from it
+   * already, and will keep: a part of it that is asked for first now would be put to the old ones.
+   */
+  #versionOf(spec: string, anchor: string): { folder: string; shown: string } | undefined {
+    if (spec.startsWith("node:")) return undefined;
+    const name = packageOf(spec);
+    const folder = join(anchor, "node_modules", name);
+    const shown = versionIn(folder);
+    const loaded = this.#versions.get(folder);
+    if (loaded !== undefined && loaded !== shown)
+      throw new Error(
+        `${name} is loaded as ${loaded} and now installed as ${shown}: restart the cage to apply it, ` +
+          `until then "${spec}" cannot be imported`,
+      );
+    return { folder, shown };
+  }
+
   #importer(folder: string): Import {
     let found = this.#importers.get(folder);
     if (found === undefined) this.#importers.set(folder, (found = importerAt(folder)));
     return found;
+  }
+}
+
+/** Two loads a package in the life of a process: not worth being asynchronous. */
+function versionIn(folder: string): string {
+  try {
+    return String((JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version?: unknown }).version);
+  } catch {
+    return "unknown";
   }
 }
 
