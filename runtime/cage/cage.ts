@@ -230,7 +230,7 @@ export class Cage {
     trial?.admit(plan);
     // A start has nothing to fall back on: a failing test must not keep a service down.
     // Nor may its types; and what a rollback brings back is not what lies on the disk.
-    const gated = previous !== undefined && candidate.of === undefined;
+    const gated = previous !== undefined && candidate.of === undefined && trial === undefined;
     if (plan.typecheck === "gate" && gated) await this.types.gate(candidate);
     if (plan.test === "gate" && gated) await gate?.(candidate);
     const resources = new Map<string, Holding<Resource<unknown>>>();

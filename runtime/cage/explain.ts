@@ -58,32 +58,18 @@ export async function explain(
   });
 }
 
-function effective(plan: Plan): Readonly<Record<string, unknown>> {
-  const { timeoutMs, running, waiting, test, typecheck, settings } = plan;
-  const named = (rows: readonly { name: string; protocol: { protocol: string }; options: unknown }[], limits = false) =>
-    Object.fromEntries(
-      rows.map((row) => [
-        row.name,
-        {
-          protocol: row.protocol.protocol,
-          ...(row.options as object),
-          ...(limits ? pick(row as unknown as Plan) : {}),
-        },
-      ]),
-    );
-  const pick = (row: Pick<Plan, "timeoutMs" | "running" | "waiting">) => ({
-    timeoutMs: row.timeoutMs,
-    running: row.running,
-    waiting: row.waiting,
-  });
+function effective({ interfaces, resources, settings, ...others }: Plan): Readonly<Record<string, unknown>> {
+  const stated = ({ name, protocol, options }: Plan["interfaces"][number] | Plan["resources"][number]) =>
+    [name, { protocol: protocol.protocol, ...(options as object) }] as const;
+  const limited = (each: Plan["interfaces"][number]) => {
+    const [name, options] = stated(each);
+    const { timeoutMs, running, waiting } = each;
+    return [name, { ...options, timeoutMs, running, waiting }] as const;
+  };
   return {
-    timeoutMs,
-    running,
-    waiting,
-    test,
-    typecheck,
-    interfaces: named(plan.interfaces, true),
-    resources: named(plan.resources),
+    ...others,
+    interfaces: Object.fromEntries(interfaces.map(limited)),
+    resources: Object.fromEntries(resources.map(stated)),
     settings,
   };
 }
