@@ -56,7 +56,8 @@ export const bench: Bench = {
     planet.write({ "cages/surface/bench.ts": route });
     let hand: ReturnType<typeof spawn> | undefined;
     try {
-      await planet.ok("start");
+      // As in production: no watching, and so no type check beside what is measured.
+      await planet.ok("start", "--no-watch");
       const ours = `http://127.0.0.1:${port}/`;
       const page = await (await fetch(ours)).text();
       const plain = page.replace(marks, "");
