@@ -159,7 +159,7 @@ export class Supervisor {
   #spawn(): void {
     const { paths, cage, workerFile, watch, inspect } = this.#options;
     const debug = inspect === undefined ? [] : [`--inspect=127.0.0.1:${inspect}`];
-    const worker = spawn(process.execPath, ["--expose-gc", ...debug, workerFile], {
+    const worker = spawn(process.execPath, [...debug, workerFile], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: {
         ...process.env,
