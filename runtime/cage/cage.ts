@@ -25,6 +25,7 @@ import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
+import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
 import type { Link } from "./link.ts";
@@ -226,7 +227,10 @@ export class Cage {
   ): Promise<{ attachment: Attachment; commit(): void; abort(): Promise<void> }> {
     const { trial, gate } = this.#options;
     const over = trial?.over(candidate);
-    const plan = await planOf(this.name, this.#layers(candidate, over?.config), protocols, process.env);
+    const layers = this.#layers(candidate, over?.config);
+    const plan = await planOf(this.name, layers, protocols, process.env).catch((error) => {
+      throw placed(error, this.root, (file) => candidate.text(file));
+    });
     trial?.admit(plan);
     // A start has nothing to fall back on: a failing test must not keep a service down.
     // Nor may its types; and what a rollback brings back is not what lies on the disk.

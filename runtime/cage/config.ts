@@ -133,11 +133,13 @@ export const valueAt = (value: unknown, path: readonly string[]): unknown =>
   path.reduce((at, key) => (isRecord(at) && Object.hasOwn(at, key) ? at[key] : undefined), value);
 
 /** Says where, as its author wrote it; what is missing is missed in the cage's own file. */
-type Where = (path: readonly string[]) => string;
+type Where = (path: readonly string[]) => { readonly shown: string; readonly file: string | undefined };
 function whereIn(cage: string, all: readonly Layer[]): Where {
   return (path) => {
     const { from, file } = layerAt(all, path) ?? { from: "cage", file: `config/${cage}.ts` };
-    return from === "environment" ? [file, ...path].join("__") : `${file}: ${path.join(".")}`;
+    return from === "environment"
+      ? { shown: [file, ...path].join("__"), file: undefined }
+      : { shown: `${file}: ${path.join(".")}`, file };
   };
 }
 
@@ -187,10 +189,7 @@ async function find<P>(
 ): Promise<P> {
   const load = Object.hasOwn(table, protocol) ? table[protocol] : undefined;
   if (load !== undefined) return await load();
-  throw new CageError(
-    "CONFIG",
-    `${where([...at, "protocol"])}: there is no protocol '${protocol}'${hint(protocol, Object.keys(table))}`,
-  );
+  throw fault(where, [...at, "protocol"], `there is no protocol '${protocol}'${hint(protocol, Object.keys(table))}`);
 }
 
 function parsed<T>(schema: z.ZodType<T>, value: unknown, where: Where, at: string[], also: string[] = []): T {
@@ -204,9 +203,14 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown, where: Where, at: strin
     const key = issue.keys[0] as string;
     const known = keysAt(schema, inside);
     const sentence = `unknown key${hint(key, inside.length === 0 ? [...known, ...also] : known)}`;
-    throw new CageError("CONFIG", `${where([...path, key])}: ${sentence}`);
+    throw fault(where, [...path, key], sentence);
   }
-  throw new CageError("CONFIG", `${where(path)}: ${issue?.message ?? "invalid"}`);
+  throw fault(where, path, issue?.message ?? "invalid");
+}
+
+function fault(where: Where, path: readonly string[], sentence: string): CageError {
+  const { shown, file } = where(path);
+  return new CageError("CONFIG", `${shown}: ${sentence}`, file === undefined ? {} : { details: { file, path } });
 }
 
 /** The keys that a schema knows at a path into it; none where that cannot be said. */

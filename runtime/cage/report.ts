@@ -20,7 +20,8 @@ export function report(cage: string, say: (text: string) => void): void {
   events.on("restart.needed", (outdated) => say(`${clock()} ${cage}: ${restartSentence(outdated)}`));
 
   events.on("reload.failed", ({ file, message, frame }) => {
-    const where = file === "" ? "" : `${file}: `;
+    // A fault of the configuration names its file itself, with the path to the key.
+    const where = file === "" || message.startsWith("config/") ? "" : `${file}: `;
     say(
       `${clock()} ${cage}: not loaded, what served before serves on: ${where}${message}${frame === "" ? "" : `\n${frame}`}`,
     );

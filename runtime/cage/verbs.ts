@@ -111,6 +111,7 @@ function told(cage: Cage, outcome: ReloadResult) {
     return done;
   }
   const { code, message, file, line, column, frame } = outcome.error;
-  const where = file === "" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
+  const where =
+    file === "" || code === "CONFIG" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
   throw new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
 }

@@ -1,8 +1,7 @@
 /** ./cage diff NAME [FROM [TO]]: what changed between two generations; without them, what the serving one changed. */
 import type { Changes } from "../cage/changes.ts";
-import { askControl } from "../cage/control.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 
 export const diff: Command = {
@@ -14,7 +13,7 @@ export const diff: Command = {
       throw new CageError("BAD_INPUT", "diff takes the name of a cage, and up to two generations");
     const [from, to] = generations.map(generationOf);
     const asked = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-    const done = (await askControl(socketOf(given.paths, "ctl", cage), "diff", asked)) as Changes;
+    const done = (await askOf(given.paths, cage, "diff", asked)) as Changes;
     if (given.flags["json"]) process.stdout.write(`${JSON.stringify(done)}\n`);
     else if (done.diff !== "") process.stdout.write(done.diff);
     else process.stderr.write(`${cage}: generations ${done.from} and ${done.to} have the same texts\n`);

@@ -42,9 +42,9 @@ export async function statusOf(paths: Paths, cage: string): Promise<InstanceStat
 }
 
 /** One verb of a cage that must run, with what to do when there is no such cage or it does not run. */
-export async function askOf(paths: Paths, cage: string, verb: string): Promise<unknown> {
+export async function askOf(paths: Paths, cage: string, verb: string, args?: unknown): Promise<unknown> {
   try {
-    return await askControl(socketOf(paths, "ctl", cage), verb);
+    return await askControl(socketOf(paths, "ctl", cage), verb, args);
   } catch (error) {
     if ((error as CageError).code !== "NO_SUCH_CAGE") throw error;
     named(paths, [cage]);

@@ -1,8 +1,7 @@
 /** ./cage rollback NAME [GENERATION]: serves an earlier generation again, at once, until the next save. */
-import { askControl } from "../cage/control.ts";
-import { socketOf } from "../cage/paths.ts";
 import { CageError } from "../errors.ts";
 import { generationOf } from "./diff.ts";
+import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 
 export const rollback: Command = {
@@ -12,7 +11,7 @@ export const rollback: Command = {
     const [cage, generation] = given.words;
     if (cage === undefined) throw new CageError("BAD_INPUT", "rollback takes the name of a cage");
     const to = generation === undefined ? {} : { generation: generationOf(generation) };
-    const done = (await askControl(socketOf(given.paths, "ctl", cage), "rollback", to)) as {
+    const done = (await askOf(given.paths, cage, "rollback", to)) as {
       generation: number;
       of?: number;
       files: string[];

@@ -21,6 +21,8 @@ export interface Place {
   readonly line?: number | undefined;
   readonly column?: number | undefined;
   readonly cause?: unknown;
+  /** Default: LOAD. */
+  readonly code?: "CONFIG";
 }
 
 export class LoadError extends CageError {
@@ -30,7 +32,7 @@ export class LoadError extends CageError {
   readonly frame: string;
 
   constructor(message: string, place: Place) {
-    super("LOAD", message, {
+    super(place.code ?? "LOAD", message, {
       cause: place.cause,
       details: { file: place.file, line: place.line ?? 0, column: place.column ?? 0 },
     });

@@ -32,6 +32,8 @@ export interface Candidate {
   readonly of: number | undefined;
   module(name: string): Namespace | undefined;
   moduleOf(file: string): Namespace | undefined;
+  /** What the file says in it. */
+  text(file: string): string | undefined;
 }
 
 export interface Configuration {
@@ -122,6 +124,10 @@ export class Generation<A> implements Candidate {
   module(name: string): Namespace | undefined {
     const cell = this.#named.get(name);
     return cell?.evaluated ? cell.exports : undefined;
+  }
+
+  text(file: string): string | undefined {
+    return this.#cells.get(file)?.source.text;
   }
 
   moduleOf(file: string): Namespace | undefined {

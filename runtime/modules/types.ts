@@ -113,7 +113,8 @@ export class Types {
     const more = result.count > 1 ? ` (and ${result.count - 1} more)` : "";
     const file = resolve(this.#options.where.root, first.file);
     const text = await readFile(file, "utf8").catch(() => undefined);
-    throw new LoadError(`types: ${first.code}: ${first.message}${more}`, { ...first, file, text });
+    const { code, message, line, column } = first;
+    throw new LoadError(`types: ${code}: ${message}${more}`, { file, text, line, column });
   }
 
   async stop(): Promise<void> {
