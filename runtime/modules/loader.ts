@@ -62,6 +62,8 @@ export interface LoaderOptions<A> {
   more?(): Promise<readonly string[]>;
   /** For one candidate to evaluate: a top-level await that never ends must not block all later saves. */
   readonly loadTimeoutMs?: number;
+  /** Between looks at everything, for the sake of file systems that send no events. */
+  readonly sweepMs?: number;
 }
 
 export type ReloadResult =
@@ -218,6 +220,7 @@ export class Loader<A> {
       ],
       extra: (path) => this.#serving?.generation.cells.has(path) ?? false,
       ahead: (files) => this.#ahead(files),
+      ...(this.#options.sweepMs === undefined ? {} : { sweepMs: this.#options.sweepMs }),
       asked: () => this.#serving?.generation.taken ?? 0,
       batch: (files) => this.reload("watch", files),
       settle: async () => {
@@ -348,7 +351,8 @@ export class Loader<A> {
   ): Promise<ReloadResult> {
     const made: Source[] = [];
     try {
-      const plan = await this.#settled(ground, files, () => this.#plan(ground, files, reshaped, of, made), draft);
+      const make = () => this.#plan(ground, files, reshaped, of, made);
+      const plan = trigger === "watch" ? await this.#settled(files, make, draft) : await make();
       if (plan === undefined) return this.#same(startedAt);
       const done = await this.#swap(plan);
       const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
@@ -364,7 +368,6 @@ export class Loader<A> {
 
   /** The plan, from the draft if that is of the same files; tried again while the files it stumbles on change. */
   async #settled(
-    ground: Ground,
     files: ReadonlySet<string>,
     plan: () => Promise<Plan | undefined>,
     draft: Draft<Plan | undefined> | undefined,
@@ -375,7 +378,7 @@ export class Loader<A> {
         return await ((look === 1 ? early : undefined) ?? plan());
       } catch (error) {
         // Half a file parses as little as a wrong one does: the difference is that somebody still writes it.
-        if (ground !== this.#ground || look > maxLooks || !(await this.#disk.moving(files))) throw error;
+        if (look > maxLooks || !(await this.#disk.moving(files))) throw error;
       }
     }
   }
