@@ -147,11 +147,14 @@ export class Cage {
     if (this.#options.watch) await this.loader.watch();
   }
 
-  /** After a crash nobody waits at a terminal: code that does not load now is tried again until a save mends it. */
+  /**
+   * After a crash nobody waits at a terminal: when the code does not load now, what served last serves again until a save
+   * mends it; if that is not kept, the code is tried again and again.
+   */
   async #load(): Promise<void> {
     for (;;) {
       try {
-        return await this.loader.start();
+        return await this.loader.start({ revive: this.#options.again });
       } catch (error) {
         if (!this.#options.again || this.#stopping !== undefined) throw error;
         await new Promise((resolve) => setTimeout(resolve, reloadPollMs));

@@ -80,3 +80,12 @@ export async function saved(
   }
   return false;
 }
+
+export async function hashesOf(ground: Ground, files: Iterable<string>): Promise<Map<string, string>> {
+  const hashes = new Map<string, string>();
+  for (const file of files) {
+    const text = await ground.read(file);
+    if (text !== undefined) hashes.set(file, hashOf(text));
+  }
+  return hashes;
+}

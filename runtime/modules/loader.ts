@@ -29,7 +29,7 @@ import { Draft } from "./draft.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { type Candidate, Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
-import { type Ground, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
+import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
 import { begin, evaluate, finish } from "./life.ts";
 import { Linker, type Links } from "./linker.ts";
@@ -163,11 +163,21 @@ export class Loader<A> {
     return this.#history.entries;
   }
 
-  async start(): Promise<void> {
+  /** `revive`: what is on the disk may fail to load as long as what served last is kept. */
+  async start({ revive = false } = {}): Promise<void> {
     await this.#history.open();
     await this.archive.open();
     const result = await this.#resume(await this.archive.held());
-    if (!result.ok) throw result.error.cause;
+    if (!result.ok && !(revive && (await this.#revived()))) throw result.error.cause;
+  }
+
+  /** As if it had been rolled back to the newest that is kept: the next save of anything tries the disk again. */
+  async #revived(): Promise<boolean> {
+    const of = this.archive.generations.at(-1);
+    const texts = of === undefined ? undefined : await this.archive.read(of);
+    if (of === undefined || texts === undefined) return false;
+    this.#held = { of, at: new Date().toISOString(), disk: await hashesOf(this.#ground, texts.keys()) };
+    return (await this.#alone("start", { of, texts })).ok;
   }
 
   /** What a rollback held when the process ended serves again, unless something was saved since. */
@@ -277,7 +287,7 @@ export class Loader<A> {
     const asked = this.#asked;
     this.#pending = new Set();
     this.#reshaped = this.#asked = false;
-    const held = this.#held;
+    const held = this.#serving === undefined ? undefined : this.#held;
     const draft = this.#draft;
     this.#draft = undefined;
     this.#passing = true;

@@ -189,14 +189,19 @@ describe("./cage", () => {
     expect(after.supervisor).toBe(before.supervisor);
   });
 
-  it("waits for a save that mends it when a killed worker finds code that does not load", async () => {
+  it("serves what served last when a killed worker finds code that does not load, until a save mends it", async () => {
     const before = (await listed("books")) as Listed;
     save("cages/books/shelf.ts", "export const find = ;\n");
     await eventually("the broken save", async () => (await listed("books"))?.worker.broken ?? undefined);
     process.kill(before.pid, "SIGKILL");
-    await eventually("the restart", async () => (await listed("books"))?.state === "restarting");
+    const after = await eventually("the restart", async () => {
+      const row = await listed("books");
+      return row?.state === "ready" && row.pid !== before.pid && row;
+    });
+    expect(after.worker.broken?.frame).toContain("> 1 | export const find = ;");
+    expect(await call("books", "shelf.find", '"Dune"')).not.toHaveProperty("mended");
     save("cages/books/shelf.ts", "export const find = async (title: string) => ({ title, mended: true });\n");
-    await eventually("the mended cage", async () => (await listed("books"))?.state === "ready");
+    await eventually("the mended cage", async () => (await listed("books"))?.worker.broken === null);
     expect(await call("books", "shelf.find", '"Dune"')).toEqual({ title: "Dune", mended: true });
   });
 

@@ -86,8 +86,8 @@ class Debugger {
     });
   }
 
-  scriptOf(end: string): Script | undefined {
-    return [...this.scripts.values()].find((script) => script.url.endsWith(end));
+  scriptOf(part: string): Script | undefined {
+    return [...this.scripts.values()].find((script) => script.url.includes(part));
   }
 
   map(script: Script): SourceMap {
@@ -170,14 +170,14 @@ describe("a debugger", () => {
     try {
       await tool.ask("Debugger.enable");
       const script = tool.scriptOf("/cages/shop/api.ts?g=2") as Script;
-      expect(script.url).toBe(`${pathToFileURL(file()).href}?g=2`);
+      expect(script.url).toContain(`${pathToFileURL(file()).href}?g=2`);
       const map = tool.map(script);
       expect(map.payload.sources).toEqual([pathToFileURL(file()).href]);
       expect(map.payload.sourcesContent).toEqual([second]);
 
       const wanted = lineOf(second, "return seen");
       const { breakpointId } = await tool.ask<{ breakpointId: string }>("Debugger.setBreakpointByUrl", {
-        urlRegex: "/cages/shop/api\\.ts\\?g=\\d+$",
+        urlRegex: "/cages/shop/api\\.ts\\?g=",
         lineNumber: compiledLine(map, wanted),
       });
       expect(breakpointId).toBeDefined();
@@ -193,7 +193,8 @@ describe("a debugger", () => {
           expression: "seen",
         });
         await tool.ask("Debugger.resume");
-        return [at.url.split("?")[1], "originalLine" in entry && entry.originalLine + 1, result.value];
+
+        return [/\?(g=\d+)/.exec(at.url)?.[1], "originalLine" in entry && entry.originalLine + 1, result.value];
       };
       const now = project.ok("call", "shop", "place", "1");
       expect(await hit(1)).toEqual(["g=2", wanted, "two"]);

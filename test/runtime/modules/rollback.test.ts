@@ -166,6 +166,34 @@ describe("a rollback", () => {
   });
 });
 
+describe("a start after a crash", () => {
+  test("serves what served last when the disk does not load, until a save mends it", async () => {
+    yard = await Yard.make(a(1));
+    await yard.loader.start();
+    await yard.save(a(2));
+    await yard.loader.stop();
+    await yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = ;', ...a(3) });
+    const next = yard.another();
+    await expect(next.start()).rejects.toMatchObject({ code: "LOAD" });
+    await next.start({ revive: true });
+    expect(next.current.module("a")?.["a"]).toBe(2);
+    expect(next.failure?.frame).toContain("export const b = ;");
+    await yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = () => a;' });
+    await next.reload("watch", ["cages/shop/b.ts"]);
+    expect((next.current.module("b") as { b(): number }).b()).toBe(3);
+    expect([next.failure, next.held]).toEqual([undefined, undefined]);
+    await next.stop();
+  });
+
+  test("fails as any other when nothing is kept", async () => {
+    yard = await Yard.make({ "cages/shop/a.ts": "export const a = ;" });
+    await expect(yard.loader.start({ revive: true })).rejects.toMatchObject({ code: "LOAD" });
+    await yard.write(a(1));
+    await yard.loader.start({ revive: true });
+    expect(yard.module("a").a).toBe(1);
+  });
+});
+
 describe("the archive", () => {
   const file = (text: string) => ({ file: join(yard.root, "cages/shop/a.ts"), text, hash: hashOf(text) });
   const open = async (limits: { maxGenerations?: number; maxBytes?: number }) => {
