@@ -60,13 +60,30 @@ export async function check(options: Check): Promise<Found> {
   const { where, folder, tsc, polite, signal } = options;
   await mkdir(folder, { recursive: true });
   const project = join(folder, "tsconfig.json");
-  const text = JSON.stringify(projectOf(options), undefined, 2);
+  const text = JSON.stringify(projectOf(options, await extending(options)), undefined, 2);
   if ((await readFile(project, "utf8").catch(() => "")) !== text) await writeFile(project, text);
   const output = await run(where.root, [tsc, "-p", project, "--pretty", "false", "--listFiles"], polite, signal);
   return await foundIn(output, options);
 }
 
-function projectOf({ where: { root, home, cage }, folder, files }: Check) {
+/**
+ * Overrides that import what they override, by the one name that both have. The compiler would take that for a file which
+ * imports itself; so there the name means the shared file, for the others too: an override is assignable to it.
+ */
+async function extending({ where: { root, cage }, files }: Check): Promise<Record<string, string[]>> {
+  const own = join(root, "cages", cage);
+  const found: Record<string, string[]> = {};
+  for (const file of files) {
+    const name = relative(own, file);
+    const shared = join(root, "cages", ".shared", name);
+    if (!within(own, file) || !existsSync(shared)) continue;
+    const spec = `#shared/${name}`;
+    if ((await readFile(file, "utf8").catch(() => "")).includes(spec)) found[spec] = [shared];
+  }
+  return found;
+}
+
+function projectOf({ where: { root, home, cage }, folder, files }: Check, extended: Record<string, string[]>) {
   const base = [root, home].map((place) => join(place, "tsconfig.json")).find((path) => existsSync(path));
   const kind = root === home ? {} : everyFileIsAModule;
   const both = (path: string) => [...new Set([join(root, path), join(home, path)])];
@@ -81,6 +98,7 @@ function projectOf({ where: { root, home, cage }, folder, files }: Check) {
       paths: {
         "#runtime": [join(home, "runtime", "index.ts")],
         "#lib/*": both("lib/*"),
+        ...extended,
         "#shared/*": [join(root, "cages", cage, "*"), join(root, "cages", ".shared", "*")],
       },
       typeRoots: both("node_modules/@types").filter((path) => existsSync(path)),

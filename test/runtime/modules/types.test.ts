@@ -94,6 +94,22 @@ describe("a check of types", () => {
   );
 
   test(
+    "knows an override, also one that imports what it overrides",
+    async () => {
+      const { errors } = await start({
+        "cages/.shared/mail.ts": "export const mail = (to: string): string => to;\n",
+        "cages/.shared/post.ts": "export const post = (to: string): string => to;\n",
+        "cages/shop/mail.ts": 'export * from "#shared/mail.ts";\nexport const bad: number = "mail";\n',
+        "cages/shop/post.ts": "export const post = (to: string): { to: string } => ({ to });\n",
+        "cages/shop/a.ts":
+          'import { mail } from "#shared/mail.ts";\nimport { post } from "#shared/post.ts";\nexport const a: string = mail("x") + post("y").to;\n',
+      });
+      expect(errors).toMatchObject([{ file: "cages/shop/mail.ts", line: 2, code: "TS2322" }]);
+    },
+    slow,
+  );
+
+  test(
     "of unchanged code is not made again after a restart, and says the same",
     async () => {
       const first = await start({ "cages/shop/a.ts": 'export const a: number = "one";\n' });
