@@ -98,6 +98,8 @@ describe("what runs when its code changes", () => {
     const bad = new Set<string>();
     project.write({ "cages/shy/web.ts": `export const routes = { "GET /": () => { throw new Error("broken"); } };\n` });
     await eventually("the trial", async () => (await ask(bad)).has("500"));
+    for (let n = 0; n < 10; n++) await ask(bad);
+    expect([...bad].sort()).toEqual(["500", "one"]);
     await eventually("the way back", async () => (await project.ok("history", "shy")).includes("rollback"));
     const after = new Set<string>();
     for (let n = 0; n < 20; n++) await ask(after);
