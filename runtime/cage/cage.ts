@@ -23,6 +23,7 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
+import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
@@ -30,6 +31,7 @@ import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
 import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
+import { Overdue } from "./overdue.ts";
 import { type Paths, socketOf } from "./paths.ts";
 import { protocols } from "./protocols.ts";
 import { withRelays } from "./relays.ts";
@@ -83,6 +85,17 @@ export class Cage {
   readonly #options: CageOptions;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
+  readonly #canary = new Canary<Generation<Attachment>>({
+    rollback: async (to) => {
+      const done = await this.loader.rollback(to);
+      if (!done.ok) throw done.error.cause;
+    },
+  });
+  readonly #overdue = new Overdue({
+    live: () => this.loader.live,
+    current: () => this.loader.current,
+    longestMs: () => longestOf(this.plan),
+  });
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
   #stopping: Promise<void> | undefined;
@@ -169,7 +182,7 @@ export class Cage {
 
   /** A hold on the current generation, as a request wants it. */
   lease(): Lease {
-    return leaseOf(this.loader.current);
+    return leaseOf(this.#canary.choose(this.loader.current));
   }
 
   get plan(): Plan {
@@ -209,6 +222,8 @@ export class Cage {
 
   async #stop(): Promise<void> {
     this.stale.stop();
+    this.#canary.stop();
+    this.#overdue.stop();
     await this.engine.drain();
     const open = await this.openInterfaces();
     const drained = Promise.all(open.map((row) => row.interface.drain()));
@@ -225,8 +240,8 @@ export class Cage {
   // --- generations -------------------------------------------------------------------------------------------------
 
   async #prepare(
-    candidate: Candidate,
-    previous: Candidate | undefined,
+    candidate: Generation<Attachment>,
+    previous: Generation<Attachment> | undefined,
   ): Promise<{ attachment: Attachment; commit(): void; abort(): Promise<void> }> {
     const { trial, gate } = this.#options;
     const over = trial?.over(candidate);
@@ -273,6 +288,7 @@ export class Cage {
     return {
       attachment: { plan, resources, interfaces },
       commit: () => {
+        this.#canary.swapped(candidate, previous, plan.canary);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -406,6 +422,10 @@ export class Cage {
 }
 
 const reloadPollMs = 500;
+
+/** Calls from other cages and background work have a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

@@ -16,6 +16,7 @@ import { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
+import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
 export interface Named {
@@ -39,6 +40,8 @@ export interface CageConfig {
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** A new generation takes a share of the requests first, and is rolled back when it does worse (canary.ts). */
+  readonly canary?: Partial<CanaryOptions>;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -61,6 +64,15 @@ const shape = z.strictObject({
   resources: z.record(z.string(), named).default({}),
   settings: z.record(z.string(), z.unknown()).default({}),
   test: z.enum(["gate", "off"]).default("off"),
+  canary: z
+    .strictObject({
+      share: z.number().gt(0).max(1).default(0.1),
+      requests: z.int().min(1).max(100_000).default(200),
+      ms: z.int().min(1).default(60_000),
+      errorRate: z.number().min(0).max(1).default(0.02),
+      p95Factor: z.number().min(1).default(2),
+    })
+    .optional(),
 });
 
 /** Limits that any interface may set for itself, beside its protocol's options. */
@@ -94,6 +106,7 @@ export interface Plan {
   readonly running: number;
   readonly waiting: number;
   readonly test: "gate" | "off";
+  readonly canary: CanaryOptions | undefined;
 }
 
 export interface Protocols {
@@ -177,8 +190,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test, typecheck } = config;
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck };
+  const { timeoutMs, running, waiting, settings, test, typecheck, canary } = config;
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary };
 }
 
 async function find<P>(

@@ -19,6 +19,10 @@ export function report(cage: string, say: (text: string) => void): void {
 
   events.on("restart.needed", (outdated) => say(`${clock()} ${cage}: ${restartSentence(outdated)}`));
 
+  events.on("canary.done", ({ generation, kept, why }) =>
+    say(`${clock()} ${cage}: generation ${generation} on trial ${kept ? "stays" : "is rolled back"}: ${why}`),
+  );
+
   events.on("reload.failed", ({ file, message, frame }) => {
     // A fault of the configuration names its file itself, with the path to the key.
     const where = file === "" || message.startsWith("config/") ? "" : `${file}: `;

@@ -27,7 +27,7 @@ import { Compiler, hashOf } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { Draft } from "./draft.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
-import { type Candidate, Generation, type Hold } from "./generation.ts";
+import { Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
 import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
@@ -53,7 +53,7 @@ export interface LoaderOptions<A> {
   readonly stateDir: string;
   readonly externals: Readonly<Record<string, object>>;
   /** Validates configuration and opens what is new; a throw refuses the candidate. */
-  prepare(candidate: Candidate, previous: Generation<A> | undefined): Promise<Prepared<A>>;
+  prepare(candidate: Generation<A>, previous: Generation<A> | undefined): Promise<Prepared<A>>;
   /** Runs a module's hook inside a request on that generation. */
   runHook(generation: Generation<A>, hook: () => unknown): Promise<void>;
   /** The generation has ended: close what no later one uses. */

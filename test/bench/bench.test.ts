@@ -21,7 +21,7 @@ const run = (name: string): Promise<string> =>
 
 describe("npm run bench", () => {
   for (const [name, keys] of Object.entries(benches)) {
-    it(`measures ${name} and prints ${keys.join(", ")}`, { timeout: 60_000 }, async () => {
+    it(`measures ${name} and prints ${keys.join(", ")}`, { timeout: 180_000 }, async () => {
       const figures = JSON.parse((await run(name)).trim().split("\n").at(-1) as string) as Record<string, unknown>;
       expect(figures).toMatchObject({ name, quick: true, node: process.versions.node });
       for (const key of keys) expect(figures[key], key).toBeTypeOf("number");

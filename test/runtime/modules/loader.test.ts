@@ -150,6 +150,32 @@ describe("what a module may be", () => {
     await expect(yard.module("a").named("./a.ts")).rejects.toThrow("needs its name as a literal");
   });
 
+  test("a package that is installed anew under a running cage is not mixed with the one that is loaded", async () => {
+    const installed = (version: string) => ({
+      "node_modules/twin/package.json": `{"name":"twin","version":"${version}","type":"module","exports":{".":"./i.js","./more":"./more.js"}}`,
+      "node_modules/twin/i.js": `export const version = "${version}";`,
+      "node_modules/twin/more.js": `export { version } from "./i.js"; export const more = "${version}";`,
+    });
+    await started({
+      ...installed("1.0.0"),
+      "cages/shop/a.ts": `export { version } from "twin"; export const more = () => import("twin/more");`,
+    });
+    await yard.write(installed("2.0.0"));
+    const error = failed(
+      await yard.save({ "cages/shop/b.ts": `import { version } from "twin";\nimport "twin/more";` }),
+    );
+    expect(error).toMatchObject({
+      line: 2,
+      message: expect.stringContaining(
+        "twin is loaded as 1.0.0 and now installed as 2.0.0: restart the cage to apply it",
+      ),
+    });
+    await expect(yard.module("a").more()).rejects.toThrow("restart the cage");
+    // What is loaded goes on being of one version, in new modules too.
+    await yard.save({ "cages/shop/b.ts": `export { version } from "twin";` });
+    expect([yard.module("a").version, yard.module("b").version]).toEqual(["1.0.0", "1.0.0"]);
+  });
+
   test("config and lib belong to the generation", async () => {
     await started({
       "config/shop.ts": `import idl from "../cages/billing/billing.thrift"; export const config = { idl };`,

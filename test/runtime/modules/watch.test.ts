@@ -248,6 +248,39 @@ with open(sys.argv[1], "r+b") as file:
     await until(() => yard.module("b").b() === 7);
   });
 
+  test("a file of lib, .shared or config reaches every cage that uses it, each as one generation", async () => {
+    await yard.write({
+      "lib/x.ts": `export const x = 1;`,
+      "cages/.shared/s.ts": `export const s = 1;`,
+      "config/cluster.ts": `export const config = { n: 1 };`,
+      "cages/shop/a.ts": `import { x } from "#lib/x.ts"; import { s } from "#shared/s.ts"; export const a = x + s;`,
+      "cages/books/b.ts": `import { x } from "#lib/x.ts"; import { s } from "#shared/s.ts"; export const b = () => x + s;`,
+      "cages/none/c.ts": `export const b = () => 0;`,
+    });
+    await until(() => yard.module("b").b() === 2);
+    const books = yard.another({ cage: "books" });
+    const none = yard.another({ cage: "none" });
+    for (const loader of [books, none]) {
+      await loader.start();
+      await loader.watch();
+    }
+    await looked();
+    const count = () => [yard.loader, books, none].map((loader) => loader.history().filter(({ ok }) => ok).length);
+    const before = count();
+    const sum = () => [yard.module("b").b(), (books.current.module("b") as { b: () => number }).b()];
+    await yard.write({ "lib/x.ts": `export const x = 10;` });
+    await until(() => sum().join() === "11,11");
+    await yard.write({ "cages/.shared/s.ts": `export const s = 20;` });
+    await until(() => sum().join() === "30,30");
+    await yard.write({ "config/cluster.ts": `export const config = { n: 2 };` });
+    const n = (loader: typeof books) => (loader.current.config.cluster?.["config"] as { n: number }).n;
+    await until(() => [yard.loader, books, none].every((loader) => n(loader) === 2));
+    await looked();
+    expect(count().map((now, at) => now - (before[at] as number))).toEqual([3, 3, 1]);
+    await books.stop();
+    await none.stop();
+  });
+
   test("a contract of another cage that the configuration names is watched, over rename-saves", async () => {
     await yard.write({
       "cages/billing/billing.thrift": "one",
