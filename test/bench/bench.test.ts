@@ -6,9 +6,11 @@ import { home } from "../kit/project.ts";
 
 const benches: Readonly<Record<string, readonly string[]>> = {
   start: ["p50_ms"],
-  reload: ["p50_ms", "p95_ms"],
+  reload:
+    "p50_ms p95_ms importers50_p50_ms floor_ratio warm1000_ms heap_growth_mb failed_requests p99_ratio block_ms_p95 call_ratio".split(
+      " ",
+    ),
   page: ["ratio"],
-  modules: ["save_p50_ms", "heap_growth_mb", "call_ratio"],
 };
 
 const run = (name: string): Promise<string> =>
