@@ -273,7 +273,7 @@ with open(sys.argv[1], "r+b") as file:
     await yard.write({ "cages/.shared/s.ts": `export const s = 20;` });
     await until(() => sum().join() === "30,30");
     await yard.write({ "config/cluster.ts": `export const config = { n: 2 };` });
-    const n = (loader: typeof books) => (loader.current.config.cluster?.["config"] as { n: number }).n;
+    const n = (loader: typeof books) => (loader.current.config.cluster?.["config"] as { n: number } | undefined)?.n;
     await until(() => [yard.loader, books, none].every((loader) => n(loader) === 2));
     await looked();
     expect(count().map((now, at) => now - (before[at] as number))).toEqual([3, 3, 1]);
