@@ -119,7 +119,7 @@ export async function leftBehind(root: string, count: number): Promise<Left> {
     if (n < warmUpOf(count) || n % Math.ceil(count / 40) !== 0) continue;
     handlesBefore ||= handles();
     // The old generation ends a moment after it was let go, and what is kept of it is written behind.
-    await new Promise((next) => setTimeout(next, 40));
+    await new Promise((next) => setTimeout(next, 150));
     points.push([n, heapMb()]);
   }
   const handlesAfter = handles();
