@@ -79,6 +79,8 @@ export class Watcher {
   #last = 0;
   /** Two files have come, or one twice: a tool is at work, and half of its work helps nobody. */
   #busy = false;
+  /** When code was last written in this batch. */
+  #stroke: number | undefined;
   #askedBefore = 0;
   #quiet: NodeJS.Timeout | undefined;
   #ahead: NodeJS.Timeout | undefined;
@@ -182,7 +184,12 @@ export class Watcher {
     if (this.#pending.size === 0) {
       this.#since = now;
       this.#askedBefore = this.#options.asked();
-    } else if (now - this.#last > strokeMs && (isCode(path) || this.#options.extra(path))) this.#busy = true;
+    }
+    // An editor's draft, renamed a while later, is no second file.
+    if (isCode(path) || this.#options.extra(path)) {
+      if (this.#stroke !== undefined && now - this.#stroke > strokeMs) this.#busy = true;
+      this.#stroke = now;
+    }
     this.#last = now;
     this.#pending.add(path);
     clearTimeout(this.#settle);
@@ -231,6 +238,7 @@ export class Watcher {
     const files = [...this.#pending];
     this.#pending = new Set();
     this.#busy = false;
+    this.#stroke = undefined;
     this.#run(async () => {
       await this.#options.batch(files);
     });

@@ -142,6 +142,8 @@ async function inProcess(quick: boolean) {
   try {
     writeFileSync(join(root, "package.json"), `{"type":"module"}`);
     const reloads = quick ? 1_500 : 10_000;
+    // V8 warms up over the first thousand, by some megabytes that are no module's: compiled code, caches of its own.
+    await leftBehind(root, 750);
     return {
       floor: await floor(cage.root, "bench", quick ? 40 : 300),
       calls: await calls(root),
