@@ -6,6 +6,7 @@
  *     await yard.save({ "cages/shop/a.ts": "export const a = 2;" });   // writes, then reloads by command
  *     await yard.away();
  */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -66,10 +67,11 @@ export class Yard {
   }
 
   async write(files: Files): Promise<void> {
+    // In one go: with an await between them, a busy machine would make several saves of it.
     for (const [name, text] of Object.entries(files)) {
       const path = this.path(name);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, text);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
     }
   }
 
