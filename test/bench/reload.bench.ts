@@ -41,15 +41,15 @@ export const bench: Bench = {
     const leaf = { port: one, file: join(project.root, `cages/hundred/m${treeSize - 1}.ts`), text: leafText };
     try {
       await project.ok("start", "hundred", "fifty");
-      const saved = await saves({ ...leaf, count: quick ? 20 : 200 });
+      const saved = await saves({ ...leaf, count: quick ? 14 : 200 });
       const many = await saves({
         port: two,
         file: join(project.root, "cages/fifty/hub.ts"),
         text: hubModule,
-        count: quick ? 8 : 60,
+        count: quick ? 6 : 60,
       });
       await project.ok("stop", "fifty");
-      const loaded = await load({ ...leaf, rounds: quick ? 3 : 30, roundMs: quick ? 1_250 : 2_000 });
+      const loaded = await load({ ...leaf, rounds: quick ? 2 : 30, roundMs: quick ? 1_250 : 2_000 });
       await project.ok("stop", "hundred");
       const starts: number[] = [];
       // The first one compiles.
@@ -141,7 +141,7 @@ async function inProcess(quick: boolean) {
   const cage = createProject(tree("bench", treeSize));
   try {
     writeFileSync(join(root, "package.json"), `{"type":"module"}`);
-    const reloads = quick ? 1_500 : 10_000;
+    const reloads = quick ? 800 : 10_000;
     // V8 warms up over the first thousand, by some megabytes that are no module's: compiled code, caches of its own.
     await leftBehind(root, 750);
     return {
