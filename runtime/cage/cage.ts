@@ -157,7 +157,6 @@ export class Cage {
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
     this.stale.start();
-    if (this.#options.watch) await this.loader.watch();
   }
 
   /**
@@ -178,6 +177,9 @@ export class Cage {
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
     await this.engine.publish(upSubject, this.name);
+    if (!this.#options.watch) return;
+    // Only now: watching makes a compiler ready, and a start waits for none.
+    await this.loader.watch();
   }
 
   /** A hold on the current generation, as a request wants it. */

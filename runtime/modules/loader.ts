@@ -244,6 +244,9 @@ export class Loader<A> {
     await this.#compiler.warm();
     await watcher.start();
     watcher.add(this.#serving?.generation.files ?? []);
+    // What was saved before anybody watched.
+    const files = await this.#disk.differing(this.#watched());
+    if (files.length > 0) await this.reload("watch", files);
   }
 
   /** Ends every generation, held or not: drain first. */

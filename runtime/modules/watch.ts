@@ -5,11 +5,11 @@
  *     await watcher.start();
  *
  *     write ---- event -- ahead: read, compile, survey ----|---- close ---- evaluate, swap
- *     0 ms       0.5      3.5                            16 or 24          +0.2   +0.8
+ *     0 ms       0.5      3.5                            26 or 40          +0.2   +0.8
  *
  * An event only means "look at this path"; whether anything changed is decided by the hash of the text. A batch is
- * closed when nothing was written for 24 ms, or for 16 ms if it is one file's and requests are coming in: only then
- * does anybody gain by the 8 ms, and only then can two saves 16 to 20 ms apart be two generations. It is held while git
+ * closed when nothing was written for 40 ms, or for 26 ms if it is one file's and requests are coming in: only then
+ * does anybody gain by the 14 ms. Both are over the 20 ms within which writes are one save. It is held while git
  * has its index lock (a checkout is one batch). What needs none of the new code to run is made ready meanwhile, so the
  * wait is all but 1 ms of the time from save to new code. The wait is exact: its end is spent in turns of the event
  * loop, each of which lets in what the kernel has queued, so a write before the close is never seen after it.
@@ -49,9 +49,9 @@ export interface WatcherOptions {
 }
 
 /** Within this of each other, writes are one save. */
-const quietMs = 24;
-/** The same for one file that requests wait for: what leaves a save under 20 ms until it answers. */
-const hurriedMs = 16;
+const quietMs = 40;
+/** The same for one file that requests wait for. */
+const hurriedMs = 26;
 /** The writes of one save (truncate, write, rename) come within this. */
 const strokeMs = 3;
 /** Timers are late by up to this; the rest of the wait is counted in turns of the loop. */
