@@ -233,10 +233,11 @@ export class Loader<A> {
       ...(this.#options.sweepMs === undefined ? {} : { sweepMs: this.#options.sweepMs }),
       asked: () => this.#serving?.generation.taken ?? 0,
       batch: (files) => this.reload("watch", files),
-      settle: async () => {
+      missed: async () => {
         const files = await this.#disk.differing(this.#watched());
-        const roots = await this.#ground.roots().catch(() => []);
-        if (files.length > 0 || roots.join() !== this.#tried.join()) await this.reload("watch", files);
+        const [roots, tried] = [new Set(await this.#ground.roots().catch(() => [])), new Set(this.#tried)];
+        const came = [...roots].filter((file) => !tried.has(file));
+        return [...files, ...came, ...[...tried].filter((file) => !roots.has(file))];
       },
     });
     this.#watcher = watcher;
@@ -244,9 +245,6 @@ export class Loader<A> {
     await this.#compiler.warm();
     await watcher.start();
     watcher.add(this.#serving?.generation.files ?? []);
-    // What was saved before anybody watched.
-    const files = await this.#disk.differing(this.#watched());
-    if (files.length > 0) await this.reload("watch", files);
   }
 
   /** Ends every generation, held or not: drain first. */
@@ -424,10 +422,10 @@ export class Loader<A> {
         else if (hashOf(text) !== old.hash) fresh.set(file, await make(file, text));
       }),
     );
-    const failed = looked.find((each) => each.status === "rejected");
-    if (failed) throw failed.reason;
     const roots = await listing;
     if (ground === this.#ground) this.#tried = roots;
+    const failed = looked.find((each) => each.status === "rejected");
+    if (failed) throw failed.reason;
     if (roots.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
     const isFile = ground.look();

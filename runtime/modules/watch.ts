@@ -1,18 +1,19 @@
 /**
  * Tells which files may have changed, in batches: files saved together are one batch.
  *
- *     const watcher = new Watcher({ root, folders, batch: (files) => loader.reload("watch", files), settle, ... });
+ *     const watcher = new Watcher({ root, folders, batch: (files) => loader.reload("watch", files), missed, ... });
  *     await watcher.start();
  *
  *     write ---- event -- ahead: read, compile, survey ----|---- close ---- evaluate, swap
- *     0 ms       0.5      3.5                            26 or 40          +0.2   +0.8
+ *     0 ms       0.5      3.5                           20.5 or 40         +0.2   +0.8
  *
  * An event only means "look at this path"; whether anything changed is decided by the hash of the text. A batch is
- * closed when nothing was written for 40 ms, or for 26 ms if it is one file's and requests are coming in: only then
- * does anybody gain by the 14 ms. Both are over the 20 ms within which writes are one save. It is held while git
- * has its index lock (a checkout is one batch). What needs none of the new code to run is made ready meanwhile, so the
- * wait is all but 1 ms of the time from save to new code. The wait is exact: its end is spent in turns of the event
- * loop, each of which lets in what the kernel has queued, so a write before the close is never seen after it.
+ * closed when nothing was written for 40 ms, or for 20.5 ms if it is one file's and requests are coming in: only then
+ * does anybody gain by the rest. Writes within 20 ms are one save, so nobody can be answered by new code sooner: the
+ * answer would come from half of it if another write followed. It is held while git has its index lock (a checkout is
+ * one batch). What needs none of the new code to run is made ready meanwhile, so the wait is all but 1 ms of the time
+ * from save to new code. The wait is exact: a batch closes only after a poll of the event loop that began when the time
+ * was over, which let in whatever the kernel had queued.
  *
  * Measured and left: counting from the file's own time instead of the event (the kernel's clock for files ticks each
  * 4 ms, which cut a wait of 16 to 12); evaluating during the wait as well (0.5 ms, for which half-saved code would have
@@ -21,7 +22,8 @@
  * Events come from one fs.watch a directory (folders.ts), and from chokidar, for what that cannot see. chokidar drops a
  * second change of a path within 50 ms of the first, for good (a rename-save followed by a formatter's write is
  * enough). So after each batch everything is looked at once more, `settleMs` later, and every `sweepMs` for the sake of
- * file systems that send no events. The only importer of chokidar.
+ * file systems that send no events. What a look finds is waited on like an event: it may be half of a save. The only
+ * importer of chokidar.
  */
 import { statSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
@@ -41,8 +43,8 @@ export interface WatcherOptions {
   /** The batch so far: time to get ahead with it. Called again if more comes. */
   ahead(files: readonly string[]): void;
   batch(files: readonly string[]): Promise<unknown>;
-  /** Looks at everything loaded, for what no event told. */
-  settle(): Promise<unknown>;
+  /** Looks at everything loaded, for what no event told: the paths that differ. */
+  missed(): Promise<readonly string[]>;
   /** How many requests there have been: if it grows during the wait, somebody waits with us. */
   asked(): number;
   readonly sweepMs?: number;
@@ -51,7 +53,7 @@ export interface WatcherOptions {
 /** Within this of each other, writes are one save. */
 const quietMs = 40;
 /** The same for one file that requests wait for. */
-const hurriedMs = 26;
+const hurriedMs = 20.5;
 /** The writes of one save (truncate, write, rename) come within this. */
 const strokeMs = 3;
 /** Timers are late by up to this; the rest of the wait is counted in turns of the loop. */
@@ -79,12 +81,14 @@ export class Watcher {
   #last = 0;
   /** Two files have come, or one twice: a tool is at work, and half of its work helps nobody. */
   #busy = false;
+  /** An event is among what the batch is of, so another one may have been dropped. */
+  #heard = false;
   /** When code was last written in this batch. */
   #stroke: number | undefined;
   #askedBefore = 0;
   #quiet: NodeJS.Timeout | undefined;
   #ahead: NodeJS.Timeout | undefined;
-  #settle: NodeJS.Timeout | undefined;
+  #lookAgain: NodeJS.Timeout | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #since = 0;
   #lock: string | undefined;
@@ -98,6 +102,7 @@ export class Watcher {
       wanted: (path) => this.#inside(path) && this.#wanted(path),
       told: (path) => {
         this.#told.set(path, performance.now());
+        this.#heard = true;
         this.#seen(path);
       },
     });
@@ -124,11 +129,11 @@ export class Watcher {
     });
     watcher.on("error", (error) => this.#trouble(error));
     // chokidar looks at every file first, which takes a while and can: our own watches see, and this makes up for it.
-    watcher.once("ready", () => this.#settleIn(0));
+    watcher.once("ready", () => this.#lookIn(0));
     for (const folder of this.#options.folders) await this.#folders.add(folder);
-    this.#sweep = setInterval(() => this.#settleIn(0), this.#sweepMs).unref();
+    this.#sweep = setInterval(() => this.#lookIn(0), this.#sweepMs).unref();
     // What was saved between the first load and now.
-    await this.#options.settle();
+    await this.#look();
   }
 
   /** Watches files outside the folders, which became part of what is loaded. */
@@ -142,7 +147,7 @@ export class Watcher {
     this.#stopped = true;
     clearTimeout(this.#quiet);
     clearTimeout(this.#ahead);
-    clearTimeout(this.#settle);
+    clearTimeout(this.#lookAgain);
     clearInterval(this.#sweep);
     this.#folders.close();
     await this.#chokidar?.close();
@@ -175,7 +180,9 @@ export class Watcher {
   /** chokidar's word: news only of what the folder's own watch did not tell. */
   #echo(path: string): void {
     const told = this.#told.get(path);
-    if (told === undefined || performance.now() - told > echoMs) this.#seen(path);
+    if (told !== undefined && performance.now() - told <= echoMs) return;
+    this.#heard = true;
+    this.#seen(path);
   }
 
   #seen(path: string): void {
@@ -192,7 +199,7 @@ export class Watcher {
     }
     this.#last = now;
     this.#pending.add(path);
-    clearTimeout(this.#settle);
+    clearTimeout(this.#lookAgain);
     clearTimeout(this.#ahead);
     this.#ahead = setTimeout(() => this.#getAhead(), strokeMs);
     this.#wait();
@@ -214,9 +221,11 @@ export class Watcher {
   /** Through the loop's poll phase once more, which may bring an event that moves the time. */
   #turn(): void {
     const last = this.#last;
+    const before = performance.now();
     setImmediate(() => {
       if (this.#stopped || this.#last !== last) return;
-      const left = this.#closesAt - performance.now();
+      // By the time before the poll: what was written while it ran may still be queued.
+      const left = this.#closesAt - before;
       if (left <= 0) return this.#close();
       if (left <= coarseMs) return this.#turn();
       this.#quiet = setTimeout(() => this.#turn(), Math.max(0, Math.floor(left - coarseMs)));
@@ -242,18 +251,24 @@ export class Watcher {
     this.#run(async () => {
       await this.#options.batch(files);
     });
-    this.#settleIn(settleMs);
+    // What a look found needs no further look: a folder that is gone would be looked at for ever.
+    if (this.#heard) this.#lookIn(settleMs);
+    this.#heard = false;
   }
 
-  #settleIn(ms: number): void {
-    clearTimeout(this.#settle);
-    this.#settle = setTimeout(() => {
-      // Events on their way will bring their own settling.
+  #lookIn(ms: number): void {
+    clearTimeout(this.#lookAgain);
+    this.#lookAgain = setTimeout(() => {
+      // Events on their way will bring a look of their own.
       if (this.#stopped || this.#pending.size > 0) return;
-      if (this.#locked()) return this.#settleIn(lockPollMs);
+      if (this.#locked()) return this.#lookIn(lockPollMs);
       this.#told.clear();
-      this.#run(() => this.#options.settle());
+      this.#run(() => this.#look());
     }, ms).unref();
+  }
+
+  async #look(): Promise<void> {
+    for (const path of await this.#options.missed()) if (!this.#pending.has(path)) this.#seen(path);
   }
 
   #run(work: () => Promise<unknown>): void {

@@ -11,10 +11,10 @@ export async function torture(yard: Yard, count: number): Promise<number[]> {
   const lost: number[] = [];
   for (let n = 1; n <= count; n++) {
     const [first, last] = [n * 1_000, n * 1_000 + 1];
-    await yard.renameInto("cages/shop/a.ts", `export const a = ${first};`);
+    yard.renameInto("cages/shop/a.ts", `export const a = ${first};`);
     // The gap is what is tested here: each length of it as often.
     await pause(2 + ((n * 7) % 39));
-    await yard.write({ "cages/shop/a.ts": `export const a = ${last};` });
+    yard.write({ "cages/shop/a.ts": `export const a = ${last};` });
     if (!(await serves(yard, last))) lost.push(n);
   }
   return lost;

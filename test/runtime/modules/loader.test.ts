@@ -140,7 +140,7 @@ describe("what a module may be", () => {
       "cages/shop/a.ts": `export const driver = () => import("late-driver"); export const named = (name: string) => import(name);`,
     });
     await expect(yard.module("a").driver()).rejects.toMatchObject({ code: "ERR_MODULE_NOT_FOUND" });
-    await yard.write({
+    yard.write({
       "node_modules/late-driver/package.json": `{"name":"late-driver","type":"module","exports":{"import":"./i.js","require":"./r.cjs"}}`,
       "node_modules/late-driver/i.js": `export const kind = "esm";`,
       "node_modules/late-driver/r.cjs": `exports.kind = "cjs";`,
@@ -160,7 +160,7 @@ describe("what a module may be", () => {
       ...installed("1.0.0"),
       "cages/shop/a.ts": `export { version } from "twin"; export const more = () => import("twin/more");`,
     });
-    await yard.write(installed("2.0.0"));
+    yard.write(installed("2.0.0"));
     const error = failed(
       await yard.save({ "cages/shop/b.ts": `import { version } from "twin";\nimport "twin/more";` }),
     );
@@ -185,7 +185,7 @@ describe("what a module may be", () => {
       "cages/shop/a.ts": `import { cents } from "#lib/money.ts"; import { statement } from "#lib/sql.ts"; export const a = cents(2); export const s = typeof statement;`,
     }).catch(() => {});
     expect(yard.loader.failure?.message).toContain(`"#lib/sql.ts" has no export "statement"`);
-    await yard.write({ "cages/shop/a.ts": `import { cents } from "#lib/money.ts"; export const a = cents(2);` });
+    yard.write({ "cages/shop/a.ts": `import { cents } from "#lib/money.ts"; export const a = cents(2);` });
     await yard.loader.start();
     const { own, defaults, cluster } = yard.loader.current.config;
     expect([own?.["config"], defaults?.["config"], cluster]).toEqual([
@@ -376,9 +376,9 @@ describe("what a reload does", () => {
 
   test("a file that is still being written is waited for", async () => {
     await started({ "cages/shop/a.ts": `export const a = 1;` });
-    await yard.write({ "cages/shop/a.ts": "" });
+    yard.write({ "cages/shop/a.ts": "" });
     const reloading = yard.loader.reload("command", ["cages/shop/a.ts"]);
-    await yard.write({ "cages/shop/a.ts": `export const a = 2;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 2;` });
     expect(await reloading).toMatchObject({ ok: true, generation: 2 });
     expect(yard.module("a").a).toBe(2);
   });
@@ -398,7 +398,7 @@ describe("what a reload does", () => {
     yard = await Yard.make({ "cages/shop/a.ts": `export const a = ;` });
     await expect(yard.loader.start()).rejects.toMatchObject({ code: "LOAD", frame: expect.stringContaining("^") });
     expect(() => yard.loader.current).toThrow("has no modules loaded");
-    await yard.write({ "cages/shop/a.ts": `export const a = 1;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 1;` });
     await yard.loader.start();
     expect(yard.module("a").a).toBe(1);
     expect(yard.loader.history().map(({ ok, files }) => [ok, files])).toEqual([
@@ -411,12 +411,12 @@ describe("what a reload does", () => {
     yard = await Yard.make({ "cages/shop/a.ts": `export const a = 1;` });
     const loader = yard.another({ loadTimeoutMs: 50 });
     await loader.start();
-    await yard.write({ "cages/shop/a.ts": `await new Promise(() => {}); export const a = 2;` });
+    yard.write({ "cages/shop/a.ts": `await new Promise(() => {}); export const a = 2;` });
     expect(failed(await loader.reload("command"))).toMatchObject({
       file: yard.path("cages/shop/a.ts"),
       message: expect.stringContaining("top-level await"),
     });
-    await yard.write({ "cages/shop/a.ts": `export const a = 3;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 3;` });
     expect(await loader.reload("command")).toMatchObject({ ok: true });
     await loader.stop();
   });
@@ -438,7 +438,7 @@ describe("what a reload does", () => {
 
   test("reloads asked for at once are one pass after the running one", async () => {
     await started({ "cages/shop/a.ts": `export const a = 1;` });
-    await yard.write({ "cages/shop/a.ts": `export const a = 2;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 2;` });
     const results = await Promise.all([1, 2, 3].map(() => yard.loader.reload("command", ["cages/shop/a.ts"])));
     expect(results.map((each) => each.ok && each.generation)).toEqual([2, 2, 2]);
   });

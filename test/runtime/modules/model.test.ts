@@ -120,7 +120,7 @@ test("every request sees exactly one consistent generation", { timeout: 120_000 
                 changed.push(name(n));
               }
               project = next;
-              await yard.write(
+              yard.write(
                 Object.fromEntries(
                   changed.map((path) => [path, text(numberOf(path), next.get(numberOf(path)) as File)]),
                 ),

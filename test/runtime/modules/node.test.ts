@@ -85,7 +85,7 @@ test.each(Object.entries(cases))("%s: as in Node", async (_title, files) => {
   const native = await nodeImport(pathToFileURL(yard.path("cages/shop/sub/main.mjs")).href);
   const nativeOrder = world.evaluated;
   world.evaluated = [];
-  await yard.write({ "cages/shop/root.ts": `import * as main from "./sub/main.mjs"; export { main };` });
+  yard.write({ "cages/shop/root.ts": `import * as main from "./sub/main.mjs"; export { main };` });
   await yard.loader.start();
   const ours = yard.module("root").main;
   expect(shown(ours)).toEqual(shown(native));

@@ -51,7 +51,7 @@ describe("a rollback", () => {
   test("brings back files that are gone and leaves out files that came", async () => {
     yard = await Yard.make({ ...a(1), "cages/shop/old.ts": "export const old = true;" });
     await yard.loader.start();
-    await yard.write({ ...a(2), "cages/shop/fresh.ts": "export const fresh = true;" });
+    yard.write({ ...a(2), "cages/shop/fresh.ts": "export const fresh = true;" });
     await yard.unlink("cages/shop/old.ts");
     await yard.loader.reload("command");
     expect(yard.loader.current.names).toEqual(["a", "fresh"]);
@@ -135,7 +135,7 @@ describe("a rollback", () => {
     expect(third.current.module("a")?.["a"]).toBe(1);
     expect(third.held).toMatchObject({ of: 1 });
     await third.stop();
-    await yard.write(a(5));
+    yard.write(a(5));
     const fourth = yard.another();
     await fourth.start();
     expect(fourth.current.module("a")?.["a"]).toBe(5);
@@ -153,12 +153,12 @@ describe("a rollback", () => {
     await yard.save(a(2));
     await yard.loader.rollback();
     await yard.loader.stop();
-    await yard.write({ "cages/shop/a.ts": "export const a = ;" });
+    yard.write({ "cages/shop/a.ts": "export const a = ;" });
     const next = yard.another();
     await next.start();
     expect(next.current.module("a")?.["a"]).toBe(1);
     expect(next.failure?.frame).toContain("> 1 | export const a = ;");
-    await yard.write(a(3));
+    yard.write(a(3));
     await next.reload("watch", ["cages/shop/a.ts"]);
     expect(next.current.module("a")?.["a"]).toBe(3);
     expect(next.failure).toBeUndefined();
@@ -172,13 +172,13 @@ describe("a start after a crash", () => {
     await yard.loader.start();
     await yard.save(a(2));
     await yard.loader.stop();
-    await yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = ;', ...a(3) });
+    yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = ;', ...a(3) });
     const next = yard.another();
     await expect(next.start()).rejects.toMatchObject({ code: "LOAD" });
     await next.start({ revive: true });
     expect(next.current.module("a")?.["a"]).toBe(2);
     expect(next.failure?.frame).toContain("export const b = ;");
-    await yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = () => a;' });
+    yard.write({ "cages/shop/b.ts": 'import { a } from "./a.ts"; export const b = () => a;' });
     await next.reload("watch", ["cages/shop/b.ts"]);
     expect((next.current.module("b") as { b(): number }).b()).toBe(3);
     expect([next.failure, next.held]).toEqual([undefined, undefined]);
@@ -188,7 +188,7 @@ describe("a start after a crash", () => {
   test("fails as any other when nothing is kept", async () => {
     yard = await Yard.make({ "cages/shop/a.ts": "export const a = ;" });
     await expect(yard.loader.start({ revive: true })).rejects.toMatchObject({ code: "LOAD" });
-    await yard.write(a(1));
+    yard.write(a(1));
     await yard.loader.start({ revive: true });
     expect(yard.module("a").a).toBe(1);
   });

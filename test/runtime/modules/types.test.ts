@@ -87,7 +87,7 @@ describe("a check of types", () => {
       });
       expect(first.count).toBe(0);
       const next = result();
-      await yard.write({ "cages/bank/api.ts": "export const cents = (): string => `1`;\n" });
+      yard.write({ "cages/bank/api.ts": "export const cents = (): string => `1`;\n" });
       expect(await next).toMatchObject({ generation: 1, count: 1, errors: [{ file: "cages/shop/a.ts", line: 2 }] });
     },
     slow,

@@ -53,14 +53,25 @@ function watches(): number {
   return lines.filter((line) => line.startsWith("inotify wd:")).length;
 }
 
+/** Once it is the same for a while: watches are made and dropped behind the events. */
+async function steady(count: () => number): Promise<number> {
+  for (let at = count(), same = 0; ; ) {
+    await pause(40);
+    const now = count();
+    same = now === at ? same + 1 : 0;
+    at = now;
+    if (same === 4) return now;
+  }
+}
+
 describe("the watcher", () => {
   test("a write, a rename-save and a delete-and-create are each one generation", async () => {
-    await yard.write({ "cages/shop/a.ts": `export const a = 1;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 1;` });
     await until(() => yard.module("b").b() === 1);
-    await yard.renameInto("cages/shop/a.ts", `export const a = 2;`);
+    yard.renameInto("cages/shop/a.ts", `export const a = 2;`);
     await until(() => yard.module("b").b() === 2);
     await unlink(yard.path("cages/shop/a.ts"));
-    await yard.write({ "cages/shop/a.ts": `export const a = 3;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 3;` });
     await until(() => yard.module("b").b() === 3);
     expect(generations.map(({ generation }) => generation)).toEqual([2, 3, 4]);
   });
@@ -70,55 +81,77 @@ describe("the watcher", () => {
     expect(await torture(yard, 40)).toEqual([]);
   });
 
-  test("files saved 15 ms apart are one generation, asked for or not", async () => {
+  test("files saved within 20 ms are one generation, asked for or not", async () => {
     for (const asked of [false, true])
       for (let n = 1; n <= 5; n++) {
         generations = [];
         const value = n + (asked ? 100 : 0);
-        await yard.write({ "cages/shop/a.ts": `export const a = ${value};` });
         const at = performance.now();
+        yard.write({ "cages/shop/a.ts": `export const a = ${value};` });
         // Requests come in all the while, or not one.
-        while (performance.now() - at < 14) {
+        while (performance.now() - at < 18) {
           if (asked) yard.loader.current.hold().release();
           await pause(1);
         }
-        await yard.write({ "cages/shop/c.ts": `export const c = ${value};` });
+        yard.write({ "cages/shop/c.ts": `export const c = ${value};` });
         const apartMs = performance.now() - at;
         await until(() => yard.module("b").b() === value && yard.module("c")?.c === value);
         // A busy machine may have been slower than the promise.
-        if (apartMs < 15.5) expect(generations.map(({ files }) => files.length)).toEqual([2]);
+        if (apartMs < 20) expect(generations.map(({ files }) => files.length)).toEqual([2]);
       }
   });
 
-  test("files saved 22 ms apart are one generation when nobody waits", async () => {
+  test("files saved within 38 ms are one generation when nobody waits", async () => {
     for (let n = 1; n <= 5; n++) {
       generations = [];
-      await yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
       const at = performance.now();
-      await pause(20);
-      await yard.write({ "cages/shop/c.ts": `export const c = ${n};` });
+      yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
+      await pause(32);
+      yard.write({ "cages/shop/c.ts": `export const c = ${n};` });
       const apartMs = performance.now() - at;
       await until(() => yard.module("b").b() === n && yard.module("c")?.c === n);
-      if (apartMs < 22.5) expect(generations.map(({ files }) => files.length)).toEqual([2]);
+      if (apartMs < 38) expect(generations.map(({ files }) => files.length)).toEqual([2]);
     }
   });
 
-  test("a formatter that writes a file again 15 ms after the editor makes no second generation", async () => {
+  test("a formatter that writes a file again 18 ms after the editor makes no second generation", async () => {
     for (let n = 1; n <= 5; n++) {
       generations = [];
-      await yard.renameInto("cages/shop/a.ts", `export const a=${n}`);
       const at = performance.now();
-      await pause(13);
-      await yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
+      yard.renameInto("cages/shop/a.ts", `export const a=${n}`);
+      await pause(17);
+      yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
       const apartMs = performance.now() - at;
       await until(() => yard.module("b").b() === n);
       await looked();
-      if (apartMs < 15.5) expect(generations).toHaveLength(1);
+      if (apartMs < 20) expect(generations).toHaveLength(1);
     }
   });
 
+  test("half of a save that a look comes upon is waited on like any other", async () => {
+    // Looks all the time, so that one of them falls between the two writes.
+    const loader = yard.another({ sweepMs: 1 });
+    await loader.start();
+    await loader.watch();
+    const done: number[] = [];
+    const stop = events.on("reload.done", ({ files }) => done.push(files.length));
+    const b = () => (loader.current.module("b") as { b: () => number }).b();
+    for (let n = 1; n <= 10; n++) {
+      const at = performance.now();
+      yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
+      await pause(10);
+      yard.write({ "cages/shop/c.ts": `export const c = ${n};` });
+      const apartMs = performance.now() - at;
+      await expect.poll(() => [b(), loader.current.module("c")?.["c"]]).toEqual([n, n]);
+      if (apartMs < 20) expect(done.filter((count) => count === 1)).toEqual([]);
+      done.length = 0;
+    }
+    stop();
+    await loader.stop();
+  });
+
   test("an editor's save by rename is one generation, its draft none", async () => {
-    await yard.write({ "cages/shop/a.ts.tmp": `export const a = 1;` });
+    yard.write({ "cages/shop/a.ts.tmp": `export const a = 1;` });
     await rename(yard.path("cages/shop/a.ts.tmp"), yard.path("cages/shop/a.ts"));
     await until(() => yard.module("b").b() === 1);
     await looked();
@@ -140,7 +173,7 @@ describe("the watcher", () => {
 
   test("a module renamed with its importer is one generation, without the old name", async () => {
     await rename(yard.path("cages/shop/a.ts"), yard.path("cages/shop/z.ts"));
-    await yard.write({ "cages/shop/b.ts": `import { a } from "./z.ts"; export const b = () => a + 10;` });
+    yard.write({ "cages/shop/b.ts": `import { a } from "./z.ts"; export const b = () => a + 10;` });
     await until(() => yard.module("b").b() === 10);
     expect([generations.length, yard.loader.current.names]).toEqual([1, ["b", "z"]]);
   });
@@ -164,26 +197,24 @@ with open(sys.argv[1], "r+b") as file:
 
   test("watches come and go with folders, and do not grow with saves", async () => {
     const handles = watches;
-    await yard.write({
+    yard.write({
       "cages/shop/sub/d.ts": `export const d = 1;`,
       "cages/shop/a.ts": `export { d as a } from "./sub/d.ts";`,
     });
     await until(() => yard.module("b").b() === 1);
-    await looked();
-    const before = handles();
+    const before = await steady(handles);
     for (let n = 2; n <= 12; n++) {
-      await yard.renameInto("cages/shop/sub/d.ts", `export const d = ${n};`);
+      yard.renameInto("cages/shop/sub/d.ts", `export const d = ${n};`);
       await until(() => yard.module("b").b() === n);
     }
-    await looked();
-    expect(handles()).toBe(before);
-    await yard.write({ "cages/shop/a.ts": `export const a = 1;` });
+    await expect.poll(() => steady(handles)).toBe(before);
+    yard.write({ "cages/shop/a.ts": `export const a = 1;` });
     await rm(yard.path("cages/shop/sub"), { recursive: true });
     await expect.poll(handles).toBeLessThan(before);
   });
 
   test("files saved together are one generation", async () => {
-    await yard.write({
+    yard.write({
       "cages/shop/a.ts": `export const a = 5;`,
       "cages/shop/c.ts": `export const c = 5;`,
       "cages/shop/sub/d.ts": "",
@@ -205,11 +236,11 @@ with open(sys.argv[1], "r+b") as file:
     for (const folder of folders) await mkdir(folder);
     for (let n = 1; n <= 1_998; n++) {
       await writeFile(`${folders[n % 20]}/m${n}.ts`, `export const m = ${n};`);
-      if (n % 500 === 0) await yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
+      if (n % 500 === 0) yard.write({ "cages/shop/a.ts": `export const a = ${n};` });
     }
     // Most of them are nobody's import: what counts is that they came.
     const names = Array.from({ length: 98 }, (_, at) => `./d${(at + 1) % 20}/m${at + 1}.ts`);
-    await yard.write({
+    yard.write({
       "cages/shop/a.ts": `${names.map((name) => `import ${JSON.stringify(name)};`).join("\n")}\nexport const a = 4;`,
       "cages/shop/c.ts": `export const c = 4;`,
     });
@@ -228,28 +259,28 @@ with open(sys.argv[1], "r+b") as file:
   });
 
   test("new folders, overrides, config and lib are seen when they appear", async () => {
-    await yard.write({ "cages/shop/new/deep.ts": `export const deep = 1;` });
-    await yard.write({ "cages/shop/a.ts": `export { deep as a } from "./new/deep.ts";` });
+    yard.write({ "cages/shop/new/deep.ts": `export const deep = 1;` });
+    yard.write({ "cages/shop/a.ts": `export { deep as a } from "./new/deep.ts";` });
     await until(() => yard.module("b").b() === 1);
-    await yard.write({ "cages/shop/new/deep.ts": `export const deep = 2;` });
+    yard.write({ "cages/shop/new/deep.ts": `export const deep = 2;` });
     await until(() => yard.module("b").b() === 2);
-    await yard.write({ "config/shop.ts": `export const config = { on: true };` });
+    yard.write({ "config/shop.ts": `export const config = { on: true };` });
     await until(() => yard.loader.current.config.own !== undefined);
-    await yard.write({ "cages/.shared/s.ts": `export const s = 3;` });
-    await yard.write({ "cages/shop/a.ts": `export { s as a } from "#shared/s.ts";` });
+    yard.write({ "cages/.shared/s.ts": `export const s = 3;` });
+    yard.write({ "cages/shop/a.ts": `export { s as a } from "#shared/s.ts";` });
     await until(() => yard.module("b").b() === 3);
-    await yard.write({ "cages/shop/s.ts": `export const s = 4;` });
+    yard.write({ "cages/shop/s.ts": `export const s = 4;` });
     await until(() => yard.module("b").b() === 4);
     await rm(yard.path("cages/shop/s.ts"));
     await until(() => yard.module("b").b() === 3);
-    await yard.write({ "lib/x.ts": `export const x = 6;`, "cages/shop/a.ts": `export { x as a } from "#lib/x.ts";` });
+    yard.write({ "lib/x.ts": `export const x = 6;`, "cages/shop/a.ts": `export { x as a } from "#lib/x.ts";` });
     await until(() => yard.module("b").b() === 6);
-    await yard.write({ "lib/x.ts": `export const x = 7;` });
+    yard.write({ "lib/x.ts": `export const x = 7;` });
     await until(() => yard.module("b").b() === 7);
   });
 
   test("a file of lib, .shared or config reaches every cage that uses it, each as one generation", async () => {
-    await yard.write({
+    yard.write({
       "lib/x.ts": `export const x = 1;`,
       "cages/.shared/s.ts": `export const s = 1;`,
       "config/cluster.ts": `export const config = { n: 1 };`,
@@ -268,11 +299,11 @@ with open(sys.argv[1], "r+b") as file:
     const count = () => [yard.loader, books, none].map((loader) => loader.history().filter(({ ok }) => ok).length);
     const before = count();
     const sum = () => [yard.module("b").b(), (books.current.module("b") as { b: () => number }).b()];
-    await yard.write({ "lib/x.ts": `export const x = 10;` });
+    yard.write({ "lib/x.ts": `export const x = 10;` });
     await until(() => sum().join() === "11,11");
-    await yard.write({ "cages/.shared/s.ts": `export const s = 20;` });
+    yard.write({ "cages/.shared/s.ts": `export const s = 20;` });
     await until(() => sum().join() === "30,30");
-    await yard.write({ "config/cluster.ts": `export const config = { n: 2 };` });
+    yard.write({ "config/cluster.ts": `export const config = { n: 2 };` });
     const n = (loader: typeof books) => (loader.current.config.cluster?.["config"] as { n: number } | undefined)?.n;
     await until(() => [yard.loader, books, none].every((loader) => n(loader) === 2));
     await looked();
@@ -282,7 +313,7 @@ with open(sys.argv[1], "r+b") as file:
   });
 
   test("a contract of another cage that the configuration names is watched, over rename-saves", async () => {
-    await yard.write({
+    yard.write({
       "cages/billing/billing.thrift": "one",
       "cages/billing/api.ts": "throw new Error('not ours');",
       "config/shop.ts": `import idl from "../cages/billing/billing.thrift"; export const config = { idl };`,
@@ -290,14 +321,14 @@ with open(sys.argv[1], "r+b") as file:
     const idl = () => (yard.loader.current.config.own?.["config"] as { idl: string } | undefined)?.idl;
     await until(() => idl() === "one");
     for (const next of ["two", "three", "four"]) {
-      await yard.renameInto("cages/billing/billing.thrift", next);
+      yard.renameInto("cages/billing/billing.thrift", next);
       await until(() => idl() === next);
     }
   });
 
   test("a cage whose first load failed comes up when it is mended", async () => {
     const loader = yard.another();
-    await yard.write({ "cages/shop/a.ts": `export const a = ;` });
+    yard.write({ "cages/shop/a.ts": `export const a = ;` });
     await expect(loader.start()).rejects.toMatchObject({ code: "LOAD" });
     await loader.watch();
     const up = new Promise<void>((resolve) => {
@@ -311,7 +342,7 @@ with open(sys.argv[1], "r+b") as file:
         resolve();
       });
     });
-    await yard.write({ "cages/shop/a.ts": `export const a = 11;` });
+    yard.write({ "cages/shop/a.ts": `export const a = 11;` });
     await up;
     expect(loader.current.module("a")?.["a"]).toBe(11);
     await loader.stop();
@@ -324,10 +355,10 @@ with open(sys.argv[1], "r+b") as file:
         resolve(frame);
       });
     });
-    await yard.write({ "cages/shop/a.ts": `export const a = ;` });
+    yard.write({ "cages/shop/a.ts": `export const a = ;` });
     expect(await failed).toBe("> 1 | export const a = ;\n    |                  ^");
     expect(yard.module("b").b()).toBe(0);
-    await yard.renameInto("cages/shop/a.ts", `export const a = 8;`);
+    yard.renameInto("cages/shop/a.ts", `export const a = 8;`);
     await until(() => yard.module("b").b() === 8);
   });
 

@@ -6,8 +6,8 @@
  *     await yard.save({ "cages/shop/a.ts": "export const a = 2;" });   // writes, then reloads by command
  *     await yard.away();
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Candidate } from "../../../runtime/modules/generation.ts";
@@ -31,7 +31,7 @@ export class Yard {
     const root = await mkdtemp(join(tmpdir(), "cage-modules-"));
     await mkdir(join(root, "cages", "shop"), { recursive: true });
     const yard = new Yard(root, options);
-    await yard.write(files);
+    yard.write(files);
     return yard;
   }
 
@@ -66,7 +66,8 @@ export class Yard {
     return join(this.root, name);
   }
 
-  async write(files: Files): Promise<void> {
+  /** Done when it returns, so that a test knows when at the latest it was. */
+  write(files: Files): void {
     // In one go: with an await between them, a busy machine would make several saves of it.
     for (const [name, text] of Object.entries(files)) {
       const path = this.path(name);
@@ -76,14 +77,14 @@ export class Yard {
   }
 
   /** As editors do: a new file, renamed over the old one. */
-  async renameInto(name: string, text: string): Promise<void> {
+  renameInto(name: string, text: string): void {
     const draft = this.path(`${dirname(name)}/.draft`);
-    await writeFile(draft, text);
-    await rename(draft, this.path(name));
+    writeFileSync(draft, text);
+    renameSync(draft, this.path(name));
   }
 
   async save(files: Files): Promise<ReloadResult> {
-    await this.write(files);
+    this.write(files);
     return await this.loader.reload("command", Object.keys(files));
   }
 
