@@ -15,9 +15,11 @@ import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
+import { startWatchdog } from "../health/watchdog.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
+import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
@@ -98,6 +100,7 @@ export class Cage {
   });
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
+  #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: CageOptions) {
@@ -177,6 +180,7 @@ export class Cage {
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
     await this.engine.publish(upSubject, this.name);
+    this.#watchdog = startWatchdog({ place: placeOf });
     if (!this.#options.watch) return;
     // Only now: watching makes a compiler ready, and a start waits for none.
     await this.loader.watch();
@@ -223,6 +227,7 @@ export class Cage {
   }
 
   async #stop(): Promise<void> {
+    this.#watchdog?.stop();
     this.stale.stop();
     this.#canary.stop();
     this.#overdue.stop();
