@@ -24,7 +24,7 @@ import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
-import { type Api, invoke } from "../rpc/api.ts";
+import { type Api, handlerOf, invoke } from "../rpc/api.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -40,6 +40,7 @@ import { withRelays } from "./relays.ts";
 import { keepSecretsIn } from "./secret.ts";
 import { selfApi } from "./self.ts";
 import { Stale } from "./stale.ts";
+import { Threads } from "./threads.ts";
 import type { Trial } from "./trial.ts";
 import { verbs } from "./verbs.ts";
 
@@ -56,6 +57,8 @@ export interface CageOptions {
   /** Runs the cage's own tests on what a candidate is made of, and throws to refuse it (`test: "gate"`). */
   readonly gate?: (candidate: Candidate) => Promise<void>;
   readonly trial?: Trial;
+  /** The built thread.ts; without it functions marked `worker` run where they are called. */
+  readonly threadFile?: string;
 }
 
 interface OpenInterface {
@@ -100,6 +103,7 @@ export class Cage {
   });
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
+  #threads: Threads | undefined;
   #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -126,7 +130,14 @@ export class Cage {
       cage: name,
       call: (to, path, args) => this.#call(to, path, args),
       retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
+      compute: (work, args) => this.#compute(work, args),
     };
+    if (options.threadFile !== undefined)
+      this.#threads = new Threads({
+        program: options.threadFile,
+        places: { root: paths.root, home: paths.home, cage: name },
+        stateDir: paths.state,
+      });
     this.retries = openRetries({
       file: join(paths.state, name, "retry.sqlite"),
       deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
@@ -236,6 +247,7 @@ export class Cage {
     const drained = Promise.all(open.map((row) => row.interface.drain()));
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
+    await this.#threads?.stop();
     await this.retries.stop(5_000);
     await this.types.stop();
     await this.loader.stop();
@@ -402,6 +414,13 @@ export class Cage {
         signal.removeEventListener("abort", stop);
       }
     });
+  }
+
+  async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
+    // A start hook runs before its generation serves anybody, so there is nobody to keep the loop free for.
+    const generation = this.loader.live.find(({ id }) => id === current().generation);
+    if (this.#threads === undefined || generation === undefined) return await handlerOf(work)(...args);
+    return await this.#threads.run(generation, work, args);
   }
 
   async #call(to: Target, path: string, args: readonly unknown[]): Promise<unknown> {

@@ -50,6 +50,7 @@ const link = linkToSupervisor({
   orphaned: () => leave(),
 });
 
+const built = dirname(process.argv[1] as string);
 const paths = pathsOf(given.home, given.root);
 const cage = new Cage({
   paths,
@@ -59,11 +60,12 @@ const cage = new Cage({
   again: given.again,
   link,
   door,
+  // What runs here is the built worker; the programs of threads and tests stand beside it.
+  threadFile: join(built, "thread.js"),
   async gate(candidate) {
     const { passTests } = await import("../testing/run.ts");
     const { home, root, cage } = given;
-    // What runs here is the built worker; the program of the tests stands beside it.
-    await passTests({ home, root, cage }, dirname(process.argv[1] as string), candidate, ending.signal);
+    await passTests({ home, root, cage }, built, candidate, ending.signal);
   },
 });
 
