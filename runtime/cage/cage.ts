@@ -5,6 +5,9 @@
  *                             |----- engine (calls in and out), retry (durable calls)
  *                             `----- verbs (what the control socket can ask)
  *
+ * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves, calls in).
+ *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
@@ -23,7 +26,7 @@ import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
-import { openRetries, type Retries } from "../retry/retry.ts";
+import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
@@ -51,6 +54,10 @@ export interface CageOptions {
   readonly watch: boolean;
   /** Started again after a crash: code that does not load is waited for instead of given up. */
   readonly again: boolean;
+  /** 1 is the first, which leads. */
+  readonly process?: number;
+  /** Of one that does not lead: the generation to begin with. */
+  readonly follow?: number;
   readonly link: Link;
   /** What `#runtime` is to the cage's modules. */
   readonly door: object;
@@ -104,6 +111,7 @@ export class Cage {
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
   #threads: Threads | undefined;
+  readonly #telling: (() => void)[] = [];
   #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -123,7 +131,7 @@ export class Cage {
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage) => socketOf(paths, "rpc", cage),
-        listen: async (server, path) => void (await link.listen(server, { path })),
+        ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
       });
     this.services = {
       node,
@@ -138,11 +146,14 @@ export class Cage {
         places: { root: paths.root, home: paths.home, cage: name },
         stateDir: paths.state,
       });
-    this.retries = openRetries({
-      file: join(paths.state, name, "retry.sqlite"),
-      deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
-    });
-    this.figures = startFigures({ file: join(paths.state, name, "figures.json") });
+    this.retries = this.#leads
+      ? openRetries({
+          file: join(paths.state, name, "retry.sqlite"),
+          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
+        })
+      : retriesOf(async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean });
+    const figures = this.#leads ? "figures.json" : `figures.${options.process}.json`;
+    this.figures = startFigures({ file: join(paths.state, name, figures) });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -150,6 +161,7 @@ export class Cage {
       stateDir: paths.state,
       externals: { "#runtime": options.door, ...trial?.externals },
       ...(trial ? { more: trial.more } : {}),
+      follower: !this.#leads,
       prepare: (candidate, previous) => this.#prepare(candidate, previous),
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
@@ -157,7 +169,7 @@ export class Cage {
     this.types = new Types({
       where: { root: paths.root, home: paths.home, cage: name },
       stateDir: paths.state,
-      mode: () => (trial ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
+      mode: () => (trial || !this.#leads ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
       current: () => this.loader.current,
       broken: () => this.loader.failure !== undefined,
     });
@@ -166,11 +178,30 @@ export class Cage {
 
   async start(): Promise<void> {
     this.types.start();
-    await this.#load();
+    if (this.#leads) await this.#load();
+    else await this.follow(this.#options.follow as number);
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
-    this.stale.start();
+    if (this.#leads) this.stale.start();
+  }
+
+  get #leads(): boolean {
+    return (this.#options.process ?? 1) === 1;
+  }
+
+  /** Serves the first's generation. */
+  async follow(generation: number): Promise<void> {
+    const done = await this.loader.follow(generation);
+    if (!done.ok) throw done.error.cause;
+  }
+
+  /** Tells the other processes, once it is certain that this generation stays and its texts can be read. */
+  async #serving(): Promise<void> {
+    if (this.#canary.trying) return;
+    await this.loader.archive.flush();
+    if (this.#stopping !== undefined) return;
+    this.#options.link.serving(this.loader.current.id, this.plan.processes);
   }
 
   /**
@@ -190,7 +221,14 @@ export class Cage {
 
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
-    await this.engine.publish(upSubject, this.name);
+    if (this.#leads) {
+      await this.engine.publish(upSubject, this.name);
+      this.#telling.push(
+        events.on("reload.done", () => void this.#serving()),
+        events.on("canary.done", ({ kept }) => void (kept && this.#serving())),
+      );
+      await this.#serving();
+    }
     this.#watchdog = startWatchdog({ place: placeOf });
     if (!this.#options.watch) return;
     // Only now: watching makes a compiler ready, and a start waits for none.
@@ -239,6 +277,7 @@ export class Cage {
 
   async #stop(): Promise<void> {
     this.#watchdog?.stop();
+    for (const off of this.#telling) off();
     this.stale.stop();
     this.#canary.stop();
     this.#overdue.stop();
@@ -295,6 +334,7 @@ export class Cage {
         const module = candidate.module(planned.name);
         if (module !== undefined) planned.protocol.validate?.(module, planned.options);
         if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
+        if (planned.protocol.once && !this.#leads) continue;
         interfaces.set(
           planned.name,
           await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
