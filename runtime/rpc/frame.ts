@@ -1,12 +1,13 @@
 /**
  * Frames: the table of kinds, and their way to bytes and back (PROTOCOL.md). No I/O here.
  *
- * `Framer` belongs to one connection: it holds that connection's packers. `encode` returns length and body as one
- * buffer; `decode` takes whatever arrived and calls back for each whole frame.
+ * `Framer` belongs to one connection: it holds what that connection remembers of shapes. `encode` lays a frame behind
+ * those not taken yet, `take` gives them all as one buffer; `decode` takes whatever arrived and calls back for each whole
+ * frame.
  */
-import { createPackers } from "../../lib/pack.ts";
+import { FrameReader, FrameWriter, Refused, refusal } from "../../lib/pack.ts";
 import type { Carry, Instance } from "../engine/engine.ts";
-import { CageError } from "../errors.ts";
+import { CageError, coded } from "../errors.ts";
 import { limits } from "./limits.ts";
 
 export const version = 1;
@@ -42,23 +43,30 @@ export type Frame =
   | readonly [typeof kinds.bye, boolean];
 
 export class Framer {
-  readonly #packers = createPackers();
+  readonly #writer = new FrameWriter();
+  readonly #reader = new FrameReader();
   /** What arrived of a frame that is not whole yet, in pieces: joined once, not again with each piece. */
   readonly #pieces: Buffer[] = [];
   #held = 0;
   #wanted = 4;
 
-  encode(frame: Frame): Buffer {
-    const body = this.#packers.pack(frame);
-    if (body.length > limits.frameBytes)
-      throw new CageError(
-        "TOO_LARGE",
-        `a message of ${body.length} bytes is over the limit of ${limits.frameBytes}; send it in parts`,
-      );
-    const whole = Buffer.allocUnsafe(4 + body.length);
-    whole.writeUInt32LE(body.length, 0);
-    whole.set(body, 4);
-    return whole;
+  /** Bytes encoded and not taken. */
+  get pending(): number {
+    return this.#writer.pending;
+  }
+
+  /** Answers the frame's length. Throws BAD_INPUT by the path of what cannot be sent, or TOO_LARGE; nothing is laid then. */
+  encode(frame: Frame): number {
+    try {
+      return this.#writer.add(frame, limits.frameBytes);
+    } catch (error) {
+      if (error instanceof Refused) throw new CageError("BAD_INPUT", refusal(...givenIn(frame)), { cause: error });
+      throw coded(error);
+    }
+  }
+
+  take(): Buffer {
+    return this.#writer.take();
   }
 
   /** Throws PROTOCOL on anything that is no frame; the connection is then worthless, its packers out of step. */
@@ -67,20 +75,22 @@ export class Framer {
     this.#held += chunk.length;
     if (this.#held < this.#wanted) return;
     let bytes = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#held);
-    while (bytes.length >= 4) {
-      const length = bytes.readUInt32LE(0);
-      if (length > limits.frameBytes)
-        throw new CageError("PROTOCOL", `a frame of ${length} bytes is over the limit of ${limits.frameBytes}`);
-      if (bytes.length < 4 + length) break;
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const end = at + 4 + bytes.readUInt32LE(at);
+      if (end - at - 4 > limits.frameBytes)
+        throw new CageError("PROTOCOL", `a frame of ${end - at - 4} bytes is over the limit of ${limits.frameBytes}`);
+      if (bytes.length < end) break;
       let frame: unknown;
       try {
-        frame = this.#packers.unpack(bytes.subarray(4, 4 + length));
+        frame = this.#reader.read(bytes, at + 4, end);
       } catch (cause) {
         throw new CageError("PROTOCOL", "a frame could not be decoded", { cause });
       }
-      bytes = bytes.subarray(4 + length);
+      at = end;
       each(checked(frame));
     }
+    bytes = bytes.subarray(at);
     this.#pieces.length = 0;
     if (bytes.length > 0) this.#pieces.push(bytes);
     this.#held = bytes.length;
@@ -109,4 +119,11 @@ function checked(value: unknown): Frame {
   });
   if (!fits) throw new CageError("PROTOCOL", "a frame of unknown shape arrived");
   return value as Frame;
+}
+
+/** What of a frame its author gave, and what it is called in an error. */
+function givenIn(frame: Frame): [unknown, string] {
+  if (frame[0] === kinds.call) return [frame[3], "args"];
+  if (frame[0] === kinds.answer) return [frame[2], "the result"];
+  return [frame[2], frame[0] === kinds.event ? "data" : "details"];
 }

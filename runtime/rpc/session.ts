@@ -35,8 +35,6 @@ export class Session {
   readonly #framer = new Framer();
   readonly #waiting = new Map<number, Waiting>();
   readonly #running = new Map<number, AbortController>();
-  readonly #unsent: Buffer[] = [];
-  #unsentBytes = 0;
   #flushing = false;
   #nextId = 1;
   #ended: CageError | undefined;
@@ -118,7 +116,7 @@ export class Session {
   }
 
   get #full(): boolean {
-    return this.#stream.writableLength + this.#unsentBytes > limits.unsentBytes;
+    return this.#stream.writableLength + this.#framer.pending > limits.unsentBytes;
   }
 
   /** Tells the peer to send no more; resolves when what it asked for has been answered. */
@@ -143,10 +141,8 @@ export class Session {
   }
 
   #send(frame: Frame): void {
-    const bytes = this.#framer.encode(frame);
-    this.#unsent.push(bytes);
-    this.#unsentBytes += bytes.length;
-    if (this.#unsentBytes >= earlyFlushBytes) return this.#flush();
+    this.#framer.encode(frame);
+    if (this.#framer.pending >= earlyFlushBytes) return this.#flush();
     if (this.#flushing) return;
     this.#flushing = true;
     setImmediate(() => this.#flush());
@@ -154,12 +150,7 @@ export class Session {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#unsent.length === 0 || this.#stream.destroyed) return;
-    const bytes =
-      this.#unsent.length === 1 ? (this.#unsent[0] as Buffer) : Buffer.concat(this.#unsent, this.#unsentBytes);
-    this.#unsent.length = 0;
-    this.#unsentBytes = 0;
-    this.#stream.write(bytes);
+    if (this.#framer.pending > 0 && !this.#stream.destroyed) this.#stream.write(this.#framer.take());
   }
 
   #read(chunk: Buffer): void {

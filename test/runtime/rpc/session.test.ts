@@ -39,6 +39,11 @@ async function pair(
   return { caller: session, callee: await accepted.promise, socket };
 }
 
+function bytesOf(framer: Framer, frame: Frame): Buffer {
+  framer.encode(frame);
+  return framer.take();
+}
+
 function deferred<T>() {
   let resolve!: (value: T) => void;
   const promise = new Promise<T>((done) => (resolve = done));
@@ -170,8 +175,8 @@ describe("a peer that does not read", () => {
     const folder = mkdtempSync(join(tmpdir(), "session-"));
     const server = createServer((peer) => {
       const framer = new Framer();
-      peer.on("error", () => {}).write(framer.encode([kinds.hello, version, { node: "n", cage: "deaf" }]));
-      for (const frame of says) peer.write(framer.encode(frame));
+      peer.on("error", () => {}).write(bytesOf(framer, [kinds.hello, version, { node: "n", cage: "deaf" }]));
+      for (const frame of says) peer.write(bytesOf(framer, frame));
       ended.push(() => peer.destroy());
     });
     await new Promise<void>((listening) => server.listen(join(folder, "s"), listening));
@@ -224,7 +229,7 @@ describe("frames", () => {
             "info",
             null,
           ]);
-          let bytes = Buffer.concat(frames.map((frame) => writer.encode(frame)));
+          let bytes = Buffer.concat(frames.map((frame) => bytesOf(writer, frame)));
           const read: Frame[] = [];
           while (bytes.length > 0) {
             const cut = cuts.next().value;
