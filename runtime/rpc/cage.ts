@@ -15,13 +15,18 @@ type Answer<F, R> = F extends (...args: infer Args) => infer Out
   ? (...args: Args) => Promise<R extends void ? Awaited<Out> : R>
   : never;
 
+/** What can be called: functions, but not the failures that an api declares. */
+type IsCalled<F> = F extends { readonly code: string } ? false : F extends (...args: never[]) => unknown ? true : false;
+
 type Module<M, R> = {
-  readonly [Name in keyof M as M[Name] extends (...args: never[]) => unknown ? Name : never]: Answer<M[Name], R>;
+  readonly [Name in keyof M as IsCalled<M[Name]> extends true ? Name : never]: Answer<M[Name], R>;
 };
 
 /** An api as callers see it: every function answers with a promise (R: what it answers with, when not its own result). */
 export type Remote<Api, R = void> = {
-  readonly [Name in keyof Api]: Api[Name] extends (...args: never[]) => unknown
+  readonly [Name in keyof Api as Api[Name] extends { readonly code: string } ? never : Name]: IsCalled<
+    Api[Name]
+  > extends true
     ? Answer<Api[Name], R>
     : Module<Api[Name], R>;
 };

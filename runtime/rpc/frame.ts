@@ -8,20 +8,12 @@
 import { FrameReader, FrameWriter, Refused, refusal } from "../../lib/pack.ts";
 import type { Carry, Instance } from "../engine/engine.ts";
 import { CageError, coded } from "../errors.ts";
+import type { WireError } from "./error.ts";
 import { limits } from "./limits.ts";
 
 export const version = 1;
 
 export const kinds = { hello: 0, call: 1, answer: 2, error: 3, cancel: 4, event: 5, bye: 6 } as const;
-
-export interface WireError {
-  readonly code: string;
-  readonly message: string;
-  readonly status?: number;
-  readonly retryable?: boolean;
-  readonly details?: Readonly<Record<string, unknown>>;
-  readonly stack?: string;
-}
 
 export type Frame =
   | readonly [typeof kinds.hello, number, Instance]

@@ -8,6 +8,10 @@ export const limits = {
   unsentBytes: 32 * 1024 * 1024,
   /** A peer on the same host answers the handshake within milliseconds; a hung one must not hold a call to its deadline. */
   helloMs: 5_000,
+  /** Causes behind an error that go along: deeper ones explain the callee's insides, not what the caller may do. */
+  causes: 5,
+  /** Characters of a stack that go along: the frames that matter stand first. */
+  stackLength: 4_000,
   /** A peer that does not close after goodbye is not waited for. */
   goodbyeMs: 500,
 } as const;

@@ -12,7 +12,8 @@
 import type { Duplex } from "node:stream";
 import type { Carry, Instance } from "../engine/engine.ts";
 import { CageError, coded } from "../errors.ts";
-import { type Frame, Framer, kinds, version, type WireError } from "./frame.ts";
+import { flat, revived } from "./error.ts";
+import { type Frame, Framer, kinds, version } from "./frame.ts";
 import { limits } from "./limits.ts";
 
 export interface Handlers {
@@ -179,7 +180,7 @@ export class Session {
       case kinds.answer:
         return this.#settle(frame[1])?.resolve(frame[2]);
       case kinds.error:
-        return this.#settle(frame[1])?.reject(revived(frame[2], this.peer));
+        return this.#settle(frame[1])?.reject(revived(frame[2], this.peer?.cage ?? "the peer"));
       case kinds.cancel:
         return this.#running.get(frame[1])?.abort(new CageError("CANCELLED", "the caller stopped waiting"));
       case kinds.event:
@@ -268,29 +269,4 @@ export class Session {
     if (abrupt) this.#stream.destroy();
     this.onEnd();
   }
-}
-
-function flat(thrown: unknown): WireError {
-  const error = coded(thrown);
-  return {
-    code: error.code,
-    message: error.message,
-    status: error.status,
-    retryable: error.retryable,
-    ...(error.details ? { details: error.details } : {}),
-    stack: stackOf(error),
-  };
-}
-
-const stackOf = (error: Error): string =>
-  error.cause instanceof Error ? `${error.stack}\ncaused by: ${error.cause.stack}` : (error.stack ?? error.message);
-
-function revived(wire: WireError, from: Instance | undefined): CageError {
-  const error = new CageError(wire.code, wire.message, {
-    ...(wire.status === undefined ? {} : { status: wire.status }),
-    ...(wire.retryable === undefined ? {} : { retryable: wire.retryable }),
-    ...(wire.details === undefined ? {} : { details: wire.details }),
-  });
-  if (wire.stack) error.stack = `${error.stack}\n--- in ${from?.cage} ---\n${wire.stack}`;
-  return error;
 }
