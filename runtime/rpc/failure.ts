@@ -18,7 +18,10 @@ const brand = Symbol.for("cage.failure");
 type Details = Readonly<Record<string, unknown>>;
 
 /** An error of a declared kind. */
-export type Failed<C extends string, D> = CageError & { readonly code: C; readonly details: D };
+export type Failed<C extends string, D> = Omit<CageError, "code" | "details"> & {
+  readonly code: C;
+  readonly details: D;
+};
 
 export interface Failure<C extends string = string, D = Details> {
   /** Makes one, to be thrown. Throws BAD_INPUT on details that are not as declared. */
@@ -29,7 +32,7 @@ export interface Failure<C extends string = string, D = Details> {
 
 /** Any failure, whatever its details. */
 interface Declared {
-  (...args: never[]): CageError;
+  (...args: never[]): Failed<string, object>;
   readonly code: string;
   readonly [brand]: true;
 }
