@@ -31,7 +31,8 @@ describe("an error that crossed", () => {
   });
 
   it("is known to another copy of the runtime", async () => {
-    const again = (await import(`../../../runtime/errors.ts?copy=${1}`)) as typeof import("../../../runtime/errors.ts");
+    const copy = "../../../runtime/errors.ts?copy";
+    const again = (await import(/* @vite-ignore */ copy)) as typeof import("../../../runtime/errors.ts");
     expect(again.Terminal).not.toBe(Terminal);
     expect(new again.Terminal("no")).toBeInstanceOf(Terminal);
     expect(new Terminal("no")).toBeInstanceOf(again.CageError);
