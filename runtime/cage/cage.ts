@@ -25,6 +25,7 @@ import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { Patience } from "../rpc/patience.ts";
 import { isStream } from "../rpc/stream.ts";
+import { permit } from "./allow.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -378,6 +379,7 @@ export class Cage {
 
   readonly #serveCall: Serve = async (from, path, args, carry, stop, send) => {
     if (path.startsWith("self.")) return await invoke({ self: selfApi(this) }, path, args);
+    permit(this.plan.allow, this.name, from, path);
     const work = {
       label: path,
       timeoutMs: carry.remainingMs,

@@ -16,6 +16,7 @@ import { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
+import type { Allow } from "./allow.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -42,6 +43,8 @@ export interface CageConfig {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** A new generation takes a share of the requests first, and is rolled back when it does worse (canary.ts). */
   readonly canary?: Partial<CanaryOptions>;
+  /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
+  readonly allow?: Allow;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -64,6 +67,7 @@ const shape = z.strictObject({
   resources: z.record(z.string(), named).default({}),
   settings: z.record(z.string(), z.unknown()).default({}),
   test: z.enum(["gate", "off"]).default("off"),
+  allow: z.record(z.string(), z.array(z.string())).optional(),
   canary: z
     .strictObject({
       share: z.number().gt(0).max(1).default(0.1),
@@ -106,6 +110,7 @@ export interface Plan {
   readonly running: number;
   readonly waiting: number;
   readonly test: "gate" | "off";
+  readonly allow: Allow | undefined;
   readonly canary: CanaryOptions | undefined;
 }
 
@@ -190,8 +195,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test, typecheck, canary } = config;
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary };
+  const { timeoutMs, running, waiting, settings, test, allow, typecheck, canary } = config;
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test, allow, typecheck, canary };
 }
 
 async function find<P>(

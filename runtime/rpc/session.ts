@@ -470,7 +470,7 @@ export class Session {
   /** Ends for a fault of the peer's, which is told of it as far as it listens. */
   #refuse(error: CageError): void {
     if (this.#ended) return;
-    if (error.code !== "PROTOCOL" && error.code !== "FORBIDDEN") return this.#end(error);
+    if (!["PROTOCOL", "FORBIDDEN", "CONFIG"].includes(error.code)) return this.#end(error);
     const { code, message } = error;
     this.#send([kinds.error, 0, { code, message }]);
     this.#leave(error);
