@@ -12,9 +12,9 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import type { Carry, Engine, Instance } from "../engine/engine.ts";
+import { type Carry, type Engine, type Serve, stopOf } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
-import { CageError } from "../errors.ts";
+import { CageError, Expired } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
@@ -28,12 +28,16 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
+import { Patience } from "../rpc/patience.ts";
+import { isStream } from "../rpc/stream.ts";
+import { permit } from "./allow.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
+import { keysOf } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
 import { Overdue } from "./overdue.ts";
@@ -131,6 +135,7 @@ export class Cage {
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage) => socketOf(paths, "rpc", cage),
+        keyOf: keysOf(paths, name),
         ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
       });
     this.services = {
@@ -149,7 +154,7 @@ export class Cage {
     this.retries = this.#leads
       ? openRetries({
           file: join(paths.state, name, "retry.sqlite"),
-          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
+          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, stopOf(signal)),
         })
       : retriesOf(async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean });
     const figures = this.#leads ? "figures.json" : `figures.${options.process}.json`;
@@ -180,7 +185,7 @@ export class Cage {
     this.types.start();
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
-    await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
+    await this.engine.start(this.#serveCall);
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
     if (this.#leads) this.stale.start();
@@ -429,14 +434,9 @@ export class Cage {
 
   // --- calls -------------------------------------------------------------------------------------------------------
 
-  async #serveCall(
-    from: Instance,
-    path: string,
-    args: readonly unknown[],
-    carry: Carry,
-    signal: AbortSignal,
-  ): Promise<unknown> {
+  readonly #serveCall: Serve = async (from, path, args, carry, stop, send) => {
     if (path.startsWith("self.")) return await invoke({ self: selfApi(this) }, path, args);
+    permit(this.plan.allow, this.name, from, path);
     const work = {
       label: path,
       timeoutMs: carry.remainingMs,
@@ -446,15 +446,16 @@ export class Cage {
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
     return await this.#callsIn.serve(work, async (_, request) => {
-      const stop = () => request.cancel("the caller stopped waiting");
-      signal.addEventListener("abort", stop, { once: true });
+      const forget = stop.onStop(() => request.cancel("the caller stopped waiting"));
       try {
-        return await invoke(request.lease.module("api") as Api | undefined, path, args);
+        const answer = await invoke(request.lease.module("api") as Api | undefined, path, args);
+        // The request lives as long as its stream, and with it its place, its deadline and its generation.
+        return isStream(answer) ? await send(answer) : answer;
       } finally {
-        signal.removeEventListener("abort", stop);
+        forget();
       }
     });
-  }
+  };
 
   async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
     // A start hook runs before its generation serves anybody, so there is nobody to keep the loop free for.
@@ -473,14 +474,14 @@ export class Cage {
         trace: { id: request.trace.id, span: request.trace.span },
         logLevel: request.logLevel,
       };
-      return await within(
-        request,
-        `the call of ${to.cage}.${path}`,
-        this.engine.call(to, path, args, carry, request.signal),
-      );
+      const own = to.timeoutMs !== undefined || to.signal !== undefined;
+      return await this.engine.call(to, path, args, carry, own ? new Patience(request, to) : request);
     } catch (error) {
-      failure = error;
-      throw error;
+      failure =
+        error instanceof Expired && error === request.stopped
+          ? new Expired(`the call of ${to.cage}.${path}: the deadline of ${request.label} passed`, { cause: error })
+          : error;
+      throw failure;
     } finally {
       events.emit("call.done", { cage: to.cage, path, durationMs: performance.now() - startedAt, error: failure });
     }

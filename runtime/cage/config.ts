@@ -16,6 +16,7 @@ import { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
+import type { Allow } from "./allow.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -47,6 +48,8 @@ export interface CageConfig {
    * module keeps in memory is each process's own.
    */
   readonly processes?: number;
+  /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
+  readonly allow?: Allow;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -71,6 +74,7 @@ const shape = z.strictObject({
   // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
   processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
+  allow: z.record(z.string(), z.array(z.string())).optional(),
   canary: z
     .strictObject({
       share: z.number().gt(0).max(1).default(0.1),
@@ -113,6 +117,7 @@ export interface Plan {
   readonly running: number;
   readonly waiting: number;
   readonly test: "gate" | "off";
+  readonly allow: Allow | undefined;
   readonly canary: CanaryOptions | undefined;
   readonly processes: number;
 }
@@ -198,11 +203,11 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test, typecheck, canary, processes } = config;
+  const { timeoutMs, running, waiting, settings, test, allow, typecheck, canary, processes } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary, processes };
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test, allow, typecheck, canary, processes };
 }
 
 async function find<P>(

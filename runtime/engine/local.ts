@@ -12,8 +12,9 @@ import { pack, unpack } from "../../lib/pack.ts";
 import { type Database, openDatabase, sql } from "../../lib/sqlite.ts";
 import { CageError } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
+import type { KeyOf } from "../rpc/hello.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
-import type { Carry, Engine, Instance } from "./engine.ts";
+import type { Carry, Engine, Instance, Serve, Stop } from "./engine.ts";
 
 export interface LocalOptions {
   readonly me: Instance;
@@ -21,15 +22,17 @@ export interface LocalOptions {
   readonly runDir: string;
   readonly stateDir: string;
   socketOf(cage: string): string;
+  /** Keys that prove who is who; one's own among them. */
+  readonly keyOf: KeyOf;
   /** Makes the server accept on a unix socket; absent for a client that serves nothing (the CLI). */
   listen?(server: Server, path: string): Promise<void>;
 }
 
-type Serve = Handlers["serve"];
-
 export class LocalEngine implements Engine {
   readonly #options: LocalOptions;
   readonly #dialled = new Map<string, Promise<Session>>();
+  /** Those that came to be, for a quick look. */
+  readonly #greeted = new Map<string, Session>();
   readonly #accepted = new Set<Session>();
   /** Connected, or not even that, and not greeted yet: a hung cage must not hold up who stops waiting for it. */
   readonly #dialling = new Set<Socket>();
@@ -48,7 +51,11 @@ export class LocalEngine implements Engine {
     this.#serve = serve;
     if (this.#options.listen === undefined) return;
     this.#server = createServer((socket) => {
-      const session = new Session(socket, this.#options.me, this.#handlers);
+      const session = new Session(
+        socket,
+        { me: this.#options.me, side: "accepted", keyOf: this.#options.keyOf },
+        this.#handlers,
+      );
       this.#accepted.add(session);
       session.onEnd = () => this.#accepted.delete(session);
     });
@@ -73,11 +80,11 @@ export class LocalEngine implements Engine {
     return found;
   }
 
-  async call(to: Target, path: string, args: readonly unknown[], carry: Carry, signal?: AbortSignal): Promise<unknown> {
+  async call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     if (to.node !== undefined && to.node !== this.#options.me.node)
       throw new CageError("NO_SUCH_CAGE", `${to.cage} on node ${to.node}: the local engine joins one node only`);
-    const session = await unless(signal, this.#session(to.cage));
-    return await session.call(path, args, carry, signal);
+    const session = this.#open(to.cage) ?? (await unless(stop, this.#session(to.cage)));
+    return session.call(path, args, carry, stop);
   }
 
   async publish(subject: string, data: unknown): Promise<void> {
@@ -124,7 +131,7 @@ export class LocalEngine implements Engine {
   }
 
   readonly #handlers: Handlers = {
-    serve: (from, path, args, carry, signal) => this.#serve(from, path, args, carry, signal),
+    serve: (from, path, args, carry, stop, send) => this.#serve(from, path, args, carry, stop, send),
     event: (from, subject, data) => this.#deliver(from, subject, data),
   };
 
@@ -133,6 +140,12 @@ export class LocalEngine implements Engine {
       if (pattern !== subject && !(pattern.endsWith(".*") && subject.startsWith(pattern.slice(0, -1)))) continue;
       for (const listener of row) listener(data, from);
     }
+  }
+
+  /** The session that is there, if it takes calls: nearly always, and then a call waits for nothing. */
+  #open(cage: string): Session | undefined {
+    const session = this.#greeted.get(cage);
+    return session !== undefined && !session.ended && !session.leaving ? session : undefined;
   }
 
   async #session(cage: string): Promise<Session> {
@@ -179,27 +192,23 @@ export class LocalEngine implements Engine {
       );
     });
     socket.removeAllListeners("error");
-    const session = new Session(socket, this.#options.me, this.#handlers);
-    const peer = await session.ready;
-    if (peer.cage !== cage) {
-      session.close();
-      throw new CageError(
-        "PROTOCOL",
-        `the socket of ${cage} was answered by ${peer.cage}; remove the sockets under state/run and start both again`,
-      );
-    }
+    const { me, keyOf } = this.#options;
+    const session = new Session(socket, { me, side: "dialled", expect: cage, keyOf }, this.#handlers);
+    await session.ready;
+    this.#greeted.set(cage, session);
+    session.onEnd = () => {
+      if (this.#greeted.get(cage) === session) this.#greeted.delete(cage);
+    };
     return session;
   }
 }
 
-/** What `work` answers, or the signal's reason as soon as there is one; `work` goes on for others. */
-function unless<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
-  if (signal === undefined) return work;
+/** What `work` answers, or why its waiter stopped as soon as it does; `work` goes on for others. */
+function unless<T>(stop: Stop | undefined, work: Promise<T>): Promise<T> {
+  if (stop === undefined) return work;
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    const forget = stop.onStop(reject);
+    work.then(resolve, reject).finally(forget);
   });
 }
 

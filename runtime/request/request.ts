@@ -26,6 +26,8 @@ export interface Target {
   readonly cage: string;
   readonly node?: string;
   readonly timeoutMs?: number;
+  /** Ends the wait for a call's answer; of no meaning to a retried call. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RetryOptions {

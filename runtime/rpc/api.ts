@@ -11,6 +11,7 @@ import { nearest } from "../../lib/nearest.ts";
 import type { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import { current } from "../request/request.ts";
+import { isDeclared } from "./failure.ts";
 
 const brand = Symbol.for("cage.fn");
 
@@ -77,7 +78,7 @@ export function paths(api: Api | undefined): { path: string; idempotent: boolean
           ? Object.entries(value).map(([name, f]) => [`${module}.${name}`, f])
           : [];
     for (const [path, f] of functions) {
-      if (typeof f !== "function") continue;
+      if (typeof f !== "function" || isDeclared(f)) continue;
       const options = (f as Marked)[brand];
       found.push({ path, idempotent: options?.idempotent ?? false, validated: options?.input !== undefined });
     }
@@ -91,7 +92,7 @@ function find(api: Api | undefined, path: string): Marked {
   if (path.split(".").length > 2) at = undefined;
   // Own properties only: "constructor" and "__proto__" are not part of anybody's api.
   for (const name of path.split(".")) at = isNamespace(at) && Object.hasOwn(at, name) ? at[name] : undefined;
-  if (typeof at === "function") return at as Marked;
+  if (typeof at === "function" && !isDeclared(at)) return at as Marked;
   const known = paths(api).map((row) => row.path);
   const near = nearest(path, known);
   throw new CageError(

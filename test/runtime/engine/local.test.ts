@@ -7,6 +7,7 @@ import { LocalEngine } from "../../../runtime/engine/local.ts";
 import { CageError } from "../../../runtime/errors.ts";
 import { Session } from "../../../runtime/rpc/session.ts";
 import { engineContract } from "../../contract/engine.ts";
+import { keyOf } from "../../kit/session.ts";
 
 function flock() {
   const folder = mkdtempSync(join(tmpdir(), "engine-"));
@@ -20,6 +21,7 @@ function flock() {
       const registry = join(runDir, `${cage}.json`);
       const engine = new LocalEngine({
         me: { node: "n", cage },
+        keyOf,
         runDir,
         stateDir: folder,
         socketOf,
@@ -53,7 +55,12 @@ describe("the local engine", () => {
     const engine = made.join("a");
     await engine.start(async () => undefined);
     const server = createServer(
-      (socket) => new Session(socket, { node: "n", cage: "shop" }, { serve: async () => 1, event: () => {} }),
+      (socket) =>
+        new Session(
+          socket,
+          { me: { node: "n", cage: "shop" }, side: "accepted", keyOf },
+          { serve: async () => 1, event: () => {} },
+        ),
     );
     await new Promise<void>((listening) => server.listen(made.socketOf("bill"), listening));
     const carry = { remainingMs: 1_000, trace: { id: "", span: "" }, logLevel: "info" } as const;
