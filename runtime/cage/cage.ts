@@ -6,7 +6,7 @@
  *                             `----- verbs (what the control socket can ask)
  *
  * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
- * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves, calls in).
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves).
  *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
@@ -131,12 +131,12 @@ export class Cage {
     this.engine =
       trial?.engine ??
       new LocalEngine({
-        me: { node, cage: name },
+        me: { node, cage: name, process: options.process ?? 1 },
         runDir: paths.run,
         stateDir: paths.state,
-        socketOf: (cage) => socketOf(paths, "rpc", cage),
+        socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: keysOf(paths, name),
-        ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
+        listen: async (server, path) => void (await link.listen(server, { path })),
       });
     this.services = {
       node,
@@ -186,7 +186,10 @@ export class Cage {
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
     await this.engine.start(this.#serveCall);
-    this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
+    this.engine.subscribe(upSubject, (cage) => {
+      this.engine.revive(String(cage));
+      this.retries.wake(String(cage));
+    });
     await this.retries.start();
     if (this.#leads) this.stale.start();
   }

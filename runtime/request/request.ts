@@ -26,6 +26,10 @@ export interface Target {
   readonly cage: string;
   readonly node?: string;
   readonly timeoutMs?: number;
+  /** Every instance is asked, and what each says collected. */
+  readonly via?: "all";
+  /** Without an answer after so long an idempotent call is sent to a second instance too. */
+  readonly hedgeMs?: number;
   /** Ends the wait for a call's answer; of no meaning to a retried call. */
   readonly signal?: AbortSignal;
 }

@@ -2,7 +2,7 @@
  * Which of several instances of a cage gets a call, and what becomes of it when that one fails.
  *
  *     const balance = new Balance<Peer>();
- *     await balance.call(peers, (peer, signal) => peer.session.call(path, args, carry, signal), { signal, repeatable });
+ *     await balance.call(peers, (peer, stop) => peer.session.call(path, args, carry, stop), { stop, repeatable });
  *
  * Of two taken at random the one with less to do: calls outstanding times how long its calls take now (a moving average
  * that rises at once and falls slowly, so a slow one is noticed with its first slow answer). Two random choices are nearly
@@ -19,7 +19,8 @@
  *
  * Sources: Mitzenmacher, The Power of Two Choices; Finagle's peak EWMA; Dean and Barroso, The Tail at Scale.
  */
-import { CageError, coded } from "../errors.ts";
+import type { Stop } from "../engine/engine.ts";
+import { Cancelled, coded, Unavailable } from "../errors.ts";
 
 /** An instance; `key` tells it from others, and finds it again when the list is made anew. */
 export interface Peer {
@@ -27,13 +28,15 @@ export interface Peer {
 }
 
 export interface BalancedCall {
-  readonly signal?: AbortSignal | undefined;
+  readonly stop?: Stop | undefined;
   /** May it be done twice? Asked only when it matters. */
   repeatable(): Promise<boolean>;
   readonly hedgeMs?: number | undefined;
+  /** To one instance only: a stream among the arguments can be taken once. */
+  readonly once?: boolean;
 }
 
-export type Send<P> = (peer: P, signal: AbortSignal | undefined) => Promise<unknown>;
+export type Send<P> = (peer: P, stop: Stop | undefined) => Promise<unknown>;
 
 export interface BalanceOptions {
   /** Milliseconds, monotonic. */
@@ -60,10 +63,10 @@ const maxTries = 3;
 /** Instances remembered after they were last in a list. */
 const maxKnown = 1_000;
 
-const gone = new Set(["UNAVAILABLE", "NO_SUCH_CAGE"]);
-const blamed = new Set([...gone, "UNKNOWN_OUTCOME", "PROTOCOL", "EXPIRED"]);
+/** Not NO_SUCH_CAGE: it is known at once, and says what to do. */
+const blamed = new Set(["UNAVAILABLE", "UNKNOWN_OUTCOME", "PROTOCOL", "EXPIRED"]);
 /** It was not begun. */
-const untouched = new Set([...gone, "OVERLOADED"]);
+const untouched = new Set(["UNAVAILABLE", "NO_SUCH_CAGE", "OVERLOADED"]);
 
 class Row {
   outstanding = 0;
@@ -142,11 +145,11 @@ export class Balance<P extends Peer> {
       const peer = this.#choose(peers, tried);
       tried.push(peer);
       try {
-        return await (call.hedgeMs === undefined || peers.length < 2
-          ? this.#send(peer, send, call.signal)
+        return await (call.hedgeMs === undefined || peers.length < 2 || call.once
+          ? this.#send(peer, send, call.stop)
           : this.#hedged(peers, peer, tried, send, call, call.hedgeMs));
       } catch (error) {
-        if (tried.length >= Math.min(maxTries, peers.length) || call.signal?.aborted) throw error;
+        if (tried.length >= Math.min(maxTries, peers.length) || call.once || call.stop?.stopped) throw error;
         const { code } = coded(error);
         if (!untouched.has(code) && !(code === "UNKNOWN_OUTCOME" && (await call.repeatable()))) throw error;
         if (!this.#any(peers, tried)) throw error;
@@ -169,16 +172,16 @@ export class Balance<P extends Peer> {
     }));
   }
 
-  async #send(peer: P, send: Send<P>, signal: AbortSignal | undefined): Promise<unknown> {
+  async #send(peer: P, send: Send<P>, stop: Stop | undefined): Promise<unknown> {
     const row = this.#row(peer.key);
     const startedAt = this.#now();
     let verdict: boolean | undefined = true;
     row.begin();
     try {
-      return await send(peer, signal);
+      return await send(peer, stop);
     } catch (error) {
       const { code } = coded(error);
-      verdict = signal?.aborted && code !== "EXPIRED" ? undefined : !blamed.has(code);
+      verdict = code === "CANCELLED" ? undefined : !blamed.has(code);
       throw error;
     } finally {
       const now = this.#now();
@@ -194,19 +197,18 @@ export class Balance<P extends Peer> {
     call: BalancedCall,
     hedgeMs: number,
   ): Promise<unknown> {
-    const ends = [new AbortController(), new AbortController()] as const;
-    const stop = (): void => {
-      for (const end of ends) end.abort(call.signal?.reason);
-    };
-    call.signal?.addEventListener("abort", stop, { once: true });
+    const ends = [new End(), new End()] as const;
+    const forget = call.stop?.onStop((why) => {
+      for (const end of ends) end.tell(why);
+    });
     let timer: NodeJS.Timeout | undefined;
     try {
-      const one = this.#send(first, send, ends[0].signal);
+      const one = this.#send(first, send, ends[0]);
       const second = new Promise<Promise<unknown> | undefined>((resolve) => {
         timer = setTimeout(async () => {
           const other = this.#any(peers, tried) && (await call.repeatable()) ? this.#choose(peers, tried) : undefined;
           if (other !== undefined) tried.push(other);
-          resolve(other && this.#send(other, send, ends[1].signal));
+          resolve(other && this.#send(other, send, ends[1]));
         }, hedgeMs);
         // An answer, or a failure, before its time: there is no second.
         one.then(
@@ -220,9 +222,8 @@ export class Balance<P extends Peer> {
       throw error instanceof AggregateError ? error.errors[0] : error;
     } finally {
       clearTimeout(timer);
-      call.signal?.removeEventListener("abort", stop);
-      const lost = new CageError("CANCELLED", "another instance answered first");
-      for (const end of ends) end.abort(lost);
+      forget?.();
+      for (const end of ends) end.tell(new Cancelled("another instance answered first"));
     }
   }
 
@@ -250,11 +251,10 @@ export class Balance<P extends Peer> {
     return (row.outstanding + 1) * (row.latencyAt(now) + 0.1);
   }
 
-  #refusal(peers: readonly P[], now: number): CageError {
+  #refusal(peers: readonly P[], now: number): Unavailable {
     const soonest = Math.min(...peers.map(({ key }) => this.#row(key).opensAgainAt));
     const retryAfterMs = Math.max(1, Math.ceil(soonest - now));
-    return new CageError(
-      "UNAVAILABLE",
+    return new Unavailable(
       `${peers.length === 1 ? "it" : `each of its ${peers.length} instances`} failed again and again, and is not asked for ${retryAfterMs} ms`,
       { details: { retryAfterMs } },
     );
@@ -272,5 +272,24 @@ export class Balance<P extends Peer> {
           }
     }
     return row;
+  }
+}
+
+/** Ends one of two hedged calls. */
+class End implements Stop {
+  stopped: Error | undefined;
+  readonly #listeners = new Set<(why: Error) => void>();
+
+  onStop(listener: (why: Error) => void): () => void {
+    if (this.stopped !== undefined) listener(this.stopped);
+    else this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  tell(why: Error): void {
+    if (this.stopped !== undefined) return;
+    this.stopped = why;
+    for (const listener of this.#listeners) listener(why);
+    this.#listeners.clear();
   }
 }

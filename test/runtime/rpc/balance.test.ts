@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { type Stop, stopOf } from "../../../runtime/engine/engine.ts";
 import { CageError } from "../../../runtime/errors.ts";
 import { Balance, type BalancedCall, type Peer } from "../../../runtime/rpc/balance.ts";
 
@@ -126,7 +127,7 @@ describe("a call that fails", () => {
       gone.abort(new CageError("CANCELLED", "gone"));
       await fails("UNAVAILABLE")();
     });
-    await expect(balance.call(peers("a", "b"), send, { ...twice, signal: gone.signal })).rejects.toThrow();
+    await expect(balance.call(peers("a", "b"), send, { ...twice, stop: stopOf(gone.signal) })).rejects.toThrow();
     expect(send).toHaveBeenCalledTimes(1);
   });
 });
@@ -187,11 +188,10 @@ describe("a breaker", () => {
     const { balance } = balanced();
     for (let n = 0; n < 20; n++) {
       const end = new AbortController();
-      const call = balance.call(
-        peers("a"),
-        (_, signal) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
-        { ...once, signal: end.signal },
-      );
+      const call = balance.call(peers("a"), (_, stop) => new Promise((_, reject) => stop?.onStop(reject)), {
+        ...once,
+        stop: stopOf(end.signal),
+      });
       end.abort(new CageError("CANCELLED", "enough"));
       await expect(call).rejects.toMatchObject({ code: "CANCELLED" });
     }
@@ -200,8 +200,7 @@ describe("a breaker", () => {
 });
 
 describe("a hedged call", () => {
-  const never = (_: Peer, signal: AbortSignal | undefined): Promise<never> =>
-    new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  const never = (_: Peer, stop: Stop | undefined): Promise<never> => new Promise((_, reject) => stop?.onStop(reject));
 
   it("goes to a second instance when the first takes long; the first answer counts, the other is cancelled", async () => {
     const balance = new Balance<Peer>();
@@ -209,10 +208,10 @@ describe("a hedged call", () => {
     const ended: unknown[] = [];
     const answer = await balance.call(
       peers("a", "b"),
-      (peer, signal) => {
+      (peer, stop) => {
         asked.push(peer.key);
-        signal?.addEventListener("abort", () => ended.push(peer.key));
-        return asked.length === 1 ? never(peer, signal) : Promise.resolve(peer.key);
+        stop?.onStop(() => ended.push(peer.key));
+        return asked.length === 1 ? never(peer, stop) : Promise.resolve(peer.key);
       },
       { ...twice, hedgeMs: 5 },
     );
@@ -227,7 +226,7 @@ describe("a hedged call", () => {
     expect(send).toHaveBeenCalledTimes(1);
     const end = new AbortController();
     const slow = vi.fn(never);
-    const call = balance.call(peers("a", "b"), slow, { ...once, hedgeMs: 1, signal: end.signal });
+    const call = balance.call(peers("a", "b"), slow, { ...once, hedgeMs: 1, stop: stopOf(end.signal) });
     await new Promise((resolve) => setTimeout(resolve, 20));
     end.abort(new CageError("EXPIRED", "over"));
     await expect(call).rejects.toMatchObject({ code: "EXPIRED" });
