@@ -101,6 +101,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
       generation: request.generation,
       ageMs: performance.now() - request.startedAt,
       remainingMs: request.remaining,
+      from: request.from,
+      logLevel: request.logLevel,
+      /** EXPIRED or CANCELLED: who asked was told so, and the work goes on. */
+      stopped: request.stopped?.code ?? null,
     }));
   },
 };

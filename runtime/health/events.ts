@@ -31,6 +31,16 @@ export interface Events {
     error: unknown;
     id: string;
   };
+  /** Its waiter was released at the deadline or on cancel (request.done said so), and now the work has really ended. */
+  "request.lingered": {
+    interface: string;
+    label: string;
+    /** Time between the release of the waiter and the end of the work. */
+    lingeredMs: number;
+    generation: number;
+    error: unknown;
+    id: string;
+  };
   "call.done": { cage: string; path: string; durationMs: number; error: unknown };
   "reload.done": {
     generation: number;

@@ -62,7 +62,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
   options: options as unknown as z.ZodType<Options>,
 
   async open(options, host) {
-    const gate = new Gate({ running: options.connections, waiting: options.waiting });
+    const gate = new Gate({ name: host.name, running: options.connections, waiting: options.waiting });
     const agent = new Agent({
       connections: options.connections,
       connect: { timeout: options.connectTimeoutMs },
@@ -110,13 +110,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
         async request(url, given = {}) {
           const request = current();
           const whole = target(url, options.origin, host.name);
-          const room = gate.enter(request);
-          if (room !== undefined) await room;
-          try {
-            return await send(request, whole, given);
-          } finally {
-            gate.leave();
-          }
+          return await gate.pass(request, () => send(request, whole, given));
         },
       },
       async check() {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { CageError } from "../../../runtime/errors.ts";
 import { background } from "../../../runtime/request/background.ts";
-import { Gate } from "../../../runtime/request/gate.ts";
 import { current, type Lease, Request, run, type Services, within } from "../../../runtime/request/request.ts";
 
 const services = {} as Services;
@@ -78,32 +77,5 @@ describe("a request", () => {
     await done;
     await new Promise(setImmediate);
     expect(held.holds).toBe(0);
-  });
-});
-
-describe("a gate", () => {
-  it("lets in those with the earliest deadline first, whoever came first", async () => {
-    const gate = new Gate({ running: 1, waiting: 10 });
-    expect(gate.enter(request(1_000))).toBeUndefined();
-    const order: number[] = [];
-    const waits = [900, 300, 700, 500, 100].map((ms) => gate.enter(request(ms))?.then(() => order.push(ms)));
-    for (const _ of waits) {
-      gate.leave();
-      await new Promise(setImmediate);
-    }
-    expect(order).toEqual([100, 300, 500, 700, 900]);
-  });
-
-  it("refuses at once when its queue is full", () => {
-    const gate = new Gate({ running: 1, waiting: 0 });
-    gate.enter(request(1_000));
-    expect(() => gate.enter(request(1_000))).toThrow(expect.objectContaining({ code: "OVERLOADED" }));
-  });
-
-  it("gives up a place in the queue at the deadline", async () => {
-    const gate = new Gate({ running: 1, waiting: 5 });
-    gate.enter(request(1_000));
-    await expect(gate.enter(request(20))).rejects.toMatchObject({ code: "EXPIRED" });
-    expect(gate.waiting).toBe(0);
   });
 });
