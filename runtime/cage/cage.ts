@@ -19,10 +19,12 @@ import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { Types } from "../modules/types.ts";
+import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
+import { Bulkheads } from "./bulkheads.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -77,6 +79,7 @@ export class Cage {
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
   readonly types: Types;
+  readonly levels = new Levels();
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
@@ -96,6 +99,7 @@ export class Cage {
     current: () => this.loader.current,
     longestMs: () => longestOf(this.plan),
   });
+  readonly #bulkheads = new Bulkheads();
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
   #stopping: Promise<void> | undefined;
@@ -121,6 +125,7 @@ export class Cage {
     this.services = {
       node,
       cage: name,
+      levels: this.levels,
       call: (to, path, args) => this.#call(to, path, args),
       retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
     };
@@ -291,6 +296,7 @@ export class Cage {
       attachment: { plan, resources, interfaces },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
+        this.#bulkheads.configure(plan.calls);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -386,17 +392,18 @@ export class Cage {
       trace: carry.trace,
       logLevel: carry.logLevel,
       principal: from,
+      from: `${from.node}.${from.cage}`,
+      accepted(request: Request) {
+        const stop = () => request.cancel("the caller stopped waiting");
+        // The signal is of this call alone, and is forgotten with it.
+        if (signal.aborted) stop();
+        else signal.addEventListener("abort", stop, { once: true });
+      },
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
-    return await this.#callsIn.serve(work, async (_, request) => {
-      const stop = () => request.cancel("the caller stopped waiting");
-      signal.addEventListener("abort", stop, { once: true });
-      try {
-        return await invoke(request.lease.module("api") as Api | undefined, path, args);
-      } finally {
-        signal.removeEventListener("abort", stop);
-      }
-    });
+    return await this.#callsIn.serve(work, (_, request) =>
+      invoke(request.lease.module("api") as Api | undefined, path, args),
+    );
   }
 
   async #call(to: Target, path: string, args: readonly unknown[]): Promise<unknown> {
@@ -404,16 +411,14 @@ export class Cage {
     const startedAt = performance.now();
     let failure: unknown;
     try {
-      const carry: Carry = {
-        remainingMs: Math.min(request.remaining, to.timeoutMs ?? Number.POSITIVE_INFINITY),
-        trace: { id: request.trace.id, span: request.trace.span },
-        logLevel: request.logLevel,
-      };
-      return await within(
-        request,
-        `the call of ${to.cage}.${path}`,
-        this.engine.call(to, path, args, carry, request.signal),
-      );
+      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, signal) => {
+        const carry: Carry = {
+          remainingMs,
+          trace: { id: request.trace.id, span: request.trace.span },
+          logLevel: request.logLevel,
+        };
+        return this.engine.call(to, path, args, carry, signal);
+      });
     } catch (error) {
       failure = error;
       throw error;

@@ -21,7 +21,7 @@
 import { Line, type Placed } from "../../lib/line.ts";
 import { CageError } from "../errors.ts";
 import { Adaptive, type Range } from "./adaptive.ts";
-import { now, type Request } from "./request.ts";
+import { now, type Stoppable } from "./request.ts";
 
 export interface Limits {
   /** At once: a number, or a range within which the gate finds the number itself (adaptive.ts). */
@@ -35,8 +35,8 @@ export interface GateOptions extends Limits {
   readonly clock?: () => number;
 }
 
-/** What a gate needs of a request. */
-export type Entrant = Pick<Request, "deadline" | "stopped" | "onStop">;
+/** What a gate needs of a request, or of a wait inside one. */
+export type Entrant = Pick<Stoppable, "deadline" | "stopped" | "onStop">;
 
 interface Waiter extends Placed {
   admit(): void;

@@ -258,17 +258,26 @@ export const run = <T>(request: Request, fn: () => T): T => storage.run(request,
 /** Runs `fn` outside any request: for sockets, pools and timers of the runtime, which must not pin one. */
 export const outside = <T>(fn: () => T): T => storage.exit(fn);
 
+/** What can end before the work that it waits for: a request, or a shorter wait inside one (wait.ts). */
+export type Stoppable = Pick<Request, "deadline" | "remaining" | "stopped" | "onStop" | "signal">;
+
 /**
  * Waits for `work`, but no longer than the request has. The work itself goes on (it may not be abortable); its waiter
  * is released with EXPIRED or CANCELLED.
  */
-export function within<T>(request: Request, what: string, work: Promise<T>): Promise<T> {
+export const within = <T>(request: Request, what: string, work: Promise<T>): Promise<T> =>
+  until(request, work, (why) =>
+    why.code === "EXPIRED" ? new Expired(`${what}: the deadline of ${request.label} passed`, { cause: why }) : why,
+  );
+
+/** As `within`, for anything that stops; `told` makes of the reason what the waiter is told. */
+export function until<T>(
+  wait: Pick<Stoppable, "onStop">,
+  work: Promise<T>,
+  told: (why: CageError) => CageError = (why) => why,
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const forget = request.onStop((why) =>
-      reject(
-        why.code === "EXPIRED" ? new Expired(`${what}: the deadline of ${request.label} passed`, { cause: why }) : why,
-      ),
-    );
+    const forget = wait.onStop((why) => reject(told(why)));
     work.then(
       (value) => {
         forget();
