@@ -8,6 +8,7 @@ import { CageError } from "../errors.ts";
 import type { ReloadResult } from "../modules/loader.ts";
 import type { Cage } from "./cage.ts";
 import { changes } from "./changes.ts";
+import { setLevel } from "./level.ts";
 import { selfApi } from "./self.ts";
 
 export type Verb = (cage: Cage, args: unknown) => Promise<unknown>;
@@ -92,6 +93,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   "retries.park": (cage, args) => cage.retries.steering.park(args as never),
   "retries.release": (cage, args) => cage.retries.steering.release(args as never),
   "retries.discard": (cage, args) => cage.retries.steering.discard(args as never),
+
+  /** { level, label?, principal?, trace?, from?, forMs? } | { off: true } | {}: log levels of requests (level.ts). */
+  level: async (cage, args) => setLevel(cage.levels, args),
 
   async requests(cage) {
     return (await cage.running()).map((request) => ({

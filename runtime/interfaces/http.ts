@@ -154,7 +154,8 @@ async function take(incoming: IncomingMessage, outgoing: ServerResponse, options
   let module: Handler | undefined;
   let ask: Ask | undefined;
   try {
-    await host.serve({ label: `${method} ${path}`, ...(trace ? { trace } : {}) }, async (handler, request) => {
+    const from = incoming.socket.remoteAddress ?? "";
+    await host.serve({ label: `${method} ${path}`, from, ...(trace ? { trace } : {}) }, async (handler, request) => {
       module = handler;
       // Whatever strangers ask for must not become a label each.
       request.label = `${method} (no route)`;

@@ -14,13 +14,13 @@ import type { LogLevel, Request } from "./request.ts";
 /** All that are given must hold; none given: every request. */
 export interface LevelConditions {
   /** "GET /orders/:id"; one that ends with `*` holds for all that begin so. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** An id or name of who asks; of a cage, its name or "node.cage". */
-  readonly principal?: string;
+  readonly principal?: string | undefined;
   /** 32 hex digits. */
-  readonly trace?: string;
+  readonly trace?: string | undefined;
   /** The peer's address or instance. */
-  readonly from?: string;
+  readonly from?: string | undefined;
 }
 
 export interface LevelRule extends LevelConditions {
