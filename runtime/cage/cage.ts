@@ -127,7 +127,9 @@ export class Cage {
       cage: name,
       levels: this.levels,
       call: (to, path, args) => this.#call(to, path, args),
-      retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
+      // When its request ends first it may be durable or not; its id makes asking again harmless.
+      retry: (to, retry, path, args) =>
+        within(current(), `the retried call of ${to.cage}.${path}`, this.retries.retry(to, retry, path, args)),
     };
     this.retries = openRetries({
       file: join(paths.state, name, "retry.sqlite"),
