@@ -11,7 +11,7 @@
  * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, it ends
  * here with EXPIRED, whatever the callee does, and the callee is told to stop.
  */
-import { Gate, type Limits } from "../request/gate.ts";
+import { Gate, type GateStatus, type Limits } from "../request/gate.ts";
 import { type Request, type Target, until, within } from "../request/request.ts";
 import { Wait } from "../request/wait.ts";
 
@@ -39,6 +39,10 @@ export class Bulkheads {
       // Else an adaptive limit would begin anew at each save.
       if (old !== now) gate.resize(limitsOf(limits, cage));
     }
+  }
+
+  status(): GateStatus[] {
+    return [...this.#gates.values()].map((gate) => gate.status());
   }
 
   async call<T>(

@@ -19,6 +19,7 @@ import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { Types } from "../modules/types.ts";
+import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
@@ -212,8 +213,16 @@ export class Cage {
 
   /** Everything that runs now, over all interfaces. */
   async running(): Promise<Request[]> {
-    const hosts = [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
-    return hosts.flatMap((host) => [...host.running]);
+    return (await this.#hosts()).flatMap((host) => [...host.running]);
+  }
+
+  /** How the gates of its interfaces, and of its calls to others, stand. */
+  async gates(): Promise<GateStatus[]> {
+    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#bulkheads.status()];
+  }
+
+  async #hosts(): Promise<Host[]> {
+    return [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
   }
 
   /** Answers the control socket (verbs.ts). */

@@ -97,6 +97,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   /** { level, label?, principal?, trace?, from?, forMs? } | { off: true } | {}: log levels of requests (level.ts). */
   level: async (cage, args) => setLevel(cage.levels, args),
 
+  /** Slots of its interfaces and of its calls: taken, there, and waited for. */
+  gates: (cage) => cage.gates(),
+
   async requests(cage) {
     return (await cage.running()).map((request) => ({
       id: request.id,

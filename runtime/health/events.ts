@@ -41,6 +41,8 @@ export interface Events {
     error: unknown;
     id: string;
   };
+  /** Its waiter was released so long ago, and the work still has its slot: one that never ends loses it for good. Said once. */
+  "request.overdue": { interface: string; label: string; overdueMs: number; generation: number; id: string };
   "call.done": { cage: string; path: string; durationMs: number; error: unknown };
   "reload.done": {
     generation: number;

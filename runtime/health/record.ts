@@ -56,6 +56,13 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         generation,
       });
     }),
+    events.on("request.overdue", ({ interface: from, label, overdueMs, generation, id }) => {
+      if (admitted(`overdue ${from} ${label}`) === undefined) return;
+      log.warn(
+        `${label} still runs ${Math.round(overdueMs / 1_000)} s after its waiter was released, and has its slot until it ends`,
+        { request: id, interface: from, generation },
+      );
+    }),
     events.on("reload.done", ({ generation, files, dependents, durationMs, trigger, of }) =>
       log.info(`generation ${generation} serves`, {
         files,

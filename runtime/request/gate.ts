@@ -35,6 +35,14 @@ export interface GateOptions extends Limits {
   readonly clock?: () => number;
 }
 
+export interface GateStatus {
+  readonly name: string;
+  readonly running: number;
+  readonly limit: number;
+  readonly waiting: number;
+  readonly heldMs: number | null;
+}
+
 /** What a gate needs of a request, or of a wait inside one. */
 export type Entrant = Pick<Stoppable, "deadline" | "stopped" | "onStop">;
 
@@ -76,6 +84,12 @@ export class Gate {
   /** Slots there are now. */
   get limit(): number {
     return this.#limit;
+  }
+
+  /** How it stands, for operators; `heldMs` is the moving average that estimates are made of, null before the first. */
+  status(): GateStatus {
+    const heldMs = this.#measured > 0 ? this.#heldMs : null;
+    return { name: this.#name, running: this.#running, limit: this.#limit, waiting: this.#line.size, heldMs };
   }
 
   /** Other limits from now on; nobody who runs or waits is disturbed. */

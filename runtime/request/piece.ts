@@ -7,11 +7,15 @@
  *
  * *Answered*: who asked has the outcome, and "request.done" says how long they waited. *Over*: nothing of it runs any
  * more; only then are its generation and its slot given back, for what cannot be aborted still costs what it costs.
- * "request.lingered" says when that was later.
+ * "request.lingered" says when that was later, "request.overdue" that it still is not.
  */
 import type { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
-import { now, type Request, run } from "./request.ts";
+import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
+import { now, outside, type Request, run } from "./request.ts";
+
+/** The default time of a request, once more: whatever listens to its signal has ended long ago. */
+const overdueMs = 10_000;
 
 export interface PieceOptions<T> {
   readonly request: Request;
@@ -26,6 +30,7 @@ export class Piece<T> {
   #enteredAt: number | undefined;
   /** Answered before it was over, at this moment. */
   #stoppedAt: number | undefined;
+  #alarm: Alarm | undefined;
 
   constructor(options: PieceOptions<T>) {
     this.#options = options;
@@ -74,6 +79,7 @@ export class Piece<T> {
 
   #stop(why: CageError): void {
     this.#stoppedAt = now();
+    this.#alarm = outside(() => alarmAt(now() + overdueMs, () => this.#overdue()));
     this.#tell(why);
     this.#options.reject(why);
   }
@@ -91,11 +97,17 @@ export class Piece<T> {
     });
   }
 
+  #overdue(): void {
+    const { interface: name, label, generation, id } = this.#options.request;
+    events.emit("request.overdue", { interface: name, label, overdueMs, generation, id });
+  }
+
   #end(error: unknown): void {
     const { request, over } = this.#options;
     request.end();
     over(this.#enteredAt);
     if (this.#stoppedAt === undefined) return;
+    if (this.#alarm !== undefined) dismiss(this.#alarm);
     events.emit("request.lingered", {
       interface: request.interface,
       label: request.label,

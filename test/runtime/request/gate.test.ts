@@ -168,7 +168,22 @@ describe("a gate", () => {
     gate.resize({ running: 1, waiting: 5 });
     all[0]!.leave();
     await settled();
-    expect([gate.running, all[3]!.state]).toEqual([2, "waits"]);
+    expect(all[3]!.state).toBe("waits");
+    expect(gate.status()).toEqual({ name: "the yard", running: 2, limit: 1, waiting: 1, heldMs: 0 });
+  });
+
+  it("with a range finds its limit by how long slots are held, and lets in as many", async () => {
+    const { gate, come, comers, pass } = yard({ running: { min: 4, max: 100 }, waiting: 10 });
+    expect(gate.limit).toBe(4);
+    for (let round = 0; round < 200; round++) {
+      while (gate.running < gate.limit) come(60_000);
+      // Twelve places: past them all are slower together.
+      await pass(10 * Math.max(1, gate.running / 12));
+      for (const each of comers) if (each.state === "runs") each.leave();
+      comers.clear();
+    }
+    expect(gate.limit).toBeGreaterThanOrEqual(12);
+    expect(gate.limit).toBeLessThanOrEqual(25);
   });
 
   it("takes ten thousand that give up at once in the time of one tick", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { CageError } from "../../../runtime/errors.ts";
+import { events } from "../../../runtime/health/events.ts";
 import { background } from "../../../runtime/request/background.ts";
 import { current, type Lease, Request, run, type Services, within } from "../../../runtime/request/request.ts";
 
@@ -77,5 +78,24 @@ describe("a request", () => {
     await done;
     await new Promise(setImmediate);
     expect(held.holds).toBe(0);
+  });
+
+  it("keeps its generation for background work past its deadline too, until that has really ended", async () => {
+    const held = lease();
+    const one = request(1_000, held);
+    let end = () => {};
+    const released = new Promise<void>((resolve) => {
+      const off = events.on("request.done", ({ error }) => {
+        off();
+        expect(error).toMatchObject({ code: "EXPIRED" });
+        resolve();
+      });
+    });
+    run(one, () => background(() => new Promise<void>((resolve) => (end = resolve)), { timeoutMs: 20 }));
+    one.end();
+    await released;
+    expect(held.holds).toBe(1);
+    end();
+    await expect.poll(() => held.holds).toBe(0);
   });
 });
