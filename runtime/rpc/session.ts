@@ -73,6 +73,8 @@ export class Session {
   #speech: Speech;
   #flushing = false;
   #nextId = 1;
+  /** The peer's. */
+  #lastId = 0;
   #ended: CageError | undefined;
   #draining = false;
   /** The peer left having answered all it had begun: what it did not answer, it did not do. */
@@ -247,6 +249,9 @@ export class Session {
 
   #serve(frame: CallFrame): void {
     const [, id, path, args, remainingMs, traceId, span, logLevel, retry, streams] = frame;
+    // A call under an id that runs would slip past the limit, and past its CANCEL.
+    if (id <= this.#lastId) throw new CageError("PROTOCOL", `the peer used the id ${id} again`);
+    this.#lastId = id;
     if (this.#draining || this.#running.size >= limits.runningPerPeer) {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")
