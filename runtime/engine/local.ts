@@ -80,11 +80,16 @@ export class LocalEngine implements Engine {
     return found;
   }
 
-  async call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    if (to.node !== undefined && to.node !== this.#options.me.node)
-      throw new CageError("NO_SUCH_CAGE", `${to.cage} on node ${to.node}: the local engine joins one node only`);
-    const session = this.#open(to.cage) ?? (await unless(stop, this.#session(to.cage)));
-    return session.call(path, args, carry, stop);
+  /** Without a promise of its own: each costs a tenth of a call. */
+  call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    const { cage, node } = to;
+    if (node !== undefined && node !== this.#options.me.node)
+      return Promise.reject(
+        new CageError("NO_SUCH_CAGE", `${cage} on node ${node}: the local engine joins one node only`),
+      );
+    const session = this.#open(cage);
+    if (session !== undefined) return session.call(path, args, carry, stop);
+    return unless(stop, this.#session(cage)).then((greeted) => greeted.call(path, args, carry, stop));
   }
 
   async publish(subject: string, data: unknown): Promise<void> {
