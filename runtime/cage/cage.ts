@@ -470,7 +470,7 @@ export class Cage {
     try {
       const carry: Carry = {
         remainingMs: Math.min(request.remaining, to.timeoutMs ?? Number.POSITIVE_INFINITY),
-        trace: { id: request.trace.id, span: request.trace.span },
+        trace: request.trace,
         logLevel: request.logLevel,
       };
       const own = to.timeoutMs !== undefined || to.signal !== undefined;

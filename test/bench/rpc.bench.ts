@@ -22,6 +22,8 @@ interface Load {
 interface Measured {
   readonly perSecond: number;
   readonly p50Us: number;
+  /** Of the caller's process, for one call. */
+  readonly cpuUs: number;
 }
 
 interface Contestant {
@@ -112,13 +114,14 @@ export const bench: Bench = {
         median(of(a, cell).map((each, round) => each[key] / (of(b, cell)[round] as Measured)[key]));
       return {
         rows: [
-          ["ECHO", "OUTSTANDING", "FLOOR/S", "OURS/S", "MOLECULER/S", "OURS:FLOOR", "OURS:MOLECULER"],
+          ["ECHO", "OUTSTANDING", "FLOOR/S", "OURS/S", "MOLECULER/S", "OURS:FLOOR", "OURS:MOLECULER", "CALLER CPU US"],
           ...cells.map(({ cell, size, outstanding }) => [
             size === "small" ? "200 B" : "10 KB",
             String(outstanding),
             ...contestants.map(({ name }) => rate(name, cell).toFixed(0)),
             ratio("ours", "floor", cell).toFixed(2),
             ratio("ours", "moleculer", cell).toFixed(2),
+            contestants.map(({ name }) => median(of(name, cell).map((each) => each.cpuUs)).toFixed(1)).join(" / "),
           ]),
         ],
         keys: {

@@ -15,12 +15,16 @@ const row = (n) => ({
 /** About 200 bytes and 10 KB as JSON. */
 export const payloads = { small: row(1), large: { rows: Array.from({ length: 54 }, (_, n) => row(n)) } };
 
-/** Calls per second, and the median of one call's time in microseconds (only for one lane: measuring costs, too). */
+/**
+ * Calls per second; the median of one call's time in microseconds (only for one lane: measuring costs, too); and what one
+ * call took of the caller's processor, which a busy machine disturbs least.
+ */
 export async function lanes(call, { size, outstanding, ms }) {
   const payload = payloads[size];
   const check = (await call(payload)) ?? {};
   if (JSON.stringify(check) !== JSON.stringify(payload)) throw new Error("it does not echo");
   const times = [];
+  const cpu = process.cpuUsage();
   let calls = 0;
   const began = performance.now();
   const until = began + ms;
@@ -38,6 +42,7 @@ export async function lanes(call, { size, outstanding, ms }) {
   };
   await Promise.all(Array.from({ length: outstanding }, lane));
   const seconds = (performance.now() - began) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
   times.sort((a, b) => a - b);
-  return { perSecond: calls / seconds, p50Us: (times[times.length >> 1] ?? 0) * 1000 };
+  return { perSecond: calls / seconds, p50Us: (times[times.length >> 1] ?? 0) * 1000, cpuUs: (user + system) / calls };
 }
