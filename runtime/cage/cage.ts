@@ -20,7 +20,7 @@ import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
 import { startWatchdog } from "../health/watchdog.ts";
 import type { Interface } from "../interfaces/interface.ts";
-import type { Candidate, Generation } from "../modules/generation.ts";
+import type { Candidate, Generation, Hold } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
@@ -453,9 +453,8 @@ export class Cage {
 
   // --- calls -------------------------------------------------------------------------------------------------------
 
-  readonly #serveCall: Serve = async (from, path, args, carry, stop, send) => {
-    if (path.startsWith("self.")) return await invoke({ self: selfApi(this) }, path, args);
-    permit(this.plan.allow, this.name, from, path);
+  readonly #serveCall: Serve = (from, path, args, carry, stop, send) => {
+    if (path.startsWith("self.")) return this.#tell(path, args);
     const work = {
       label: path,
       timeoutMs: carry.remainingMs,
@@ -467,12 +466,17 @@ export class Cage {
       accepted: (request: Request) => void stop.onStop(() => request.cancel("the caller stopped waiting")),
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
-    return await this.#callsIn.serve(work, async (_, request) => {
-      const answer = await invoke(request.lease.module("api") as Api | undefined, path, args);
-      // The request lives as long as its stream, and with it its place, its deadline and its generation.
-      return isStream(answer) ? await send(answer) : answer;
+    return this.#callsIn.serve(work, (_, request) => {
+      permit(this.plan.allow, this.name, from, path);
+      const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
+      // What is there already needs nobody to watch over it.
+      return isPromised(answer) || isStream(answer) ? lasting(answer, send) : answer;
     });
   };
+
+  async #tell(path: string, args: readonly unknown[]): Promise<unknown> {
+    return await invoke({ self: selfApi(this) }, path, args);
+  }
 
   async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
     // A start hook runs before its generation serves anybody, so there is nobody to keep the loop free for.
@@ -515,27 +519,55 @@ const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";
 
-function leaseOf(generation: Generation<Attachment>): Lease {
-  const hold = generation.hold();
-  return {
-    id: generation.id,
-    module: (name) => (name === "rpc" && generation.module("rpc") === undefined ? noModule : generation.module(name)),
-    resource: (name) => {
-      const holding = generation.attachment.resources.get(name);
-      if (holding === undefined)
-        throw new CageError(
-          "CONFIG",
-          `this cage has no resource '${name}'; it has ${[...generation.attachment.resources.keys()].join(", ") || "none"}`,
-        );
-      return holding.value.client;
-    },
-    get config() {
-      return generation.attachment.plan.settings;
-    },
-    again: () => leaseOf(generation),
-    release: () => hold.release(),
-  };
+/** An answer that takes its time. Its request lives as long, and with it its place, its deadline and its generation. */
+async function lasting(answer: unknown, send: Parameters<Serve>[5]): Promise<unknown> {
+  const value = await answer;
+  return isStream(value) ? await send(value) : value;
 }
 
-/** Calls are answered by api.ts, not by a module named after an interface. */
+const isPromised = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+
+const leaseOf = (generation: Generation<Attachment>): Lease => new Held(generation);
+
+class Held implements Lease {
+  readonly id: number;
+  readonly #generation: Generation<Attachment>;
+  readonly #hold: Hold;
+
+  constructor(generation: Generation<Attachment>) {
+    this.id = generation.id;
+    this.#generation = generation;
+    this.#hold = generation.hold();
+  }
+
+  module(name: string): Readonly<Record<string, unknown>> | undefined {
+    // Calls are answered by api.ts, not by a module named after an interface.
+    return this.#generation.module(name) ?? (name === "rpc" ? noModule : undefined);
+  }
+
+  resource(name: string): unknown {
+    const { resources } = this.#generation.attachment;
+    const holding = resources.get(name);
+    if (holding === undefined)
+      throw new CageError(
+        "CONFIG",
+        `this cage has no resource '${name}'; it has ${[...resources.keys()].join(", ") || "none"}`,
+      );
+    return holding.value.client;
+  }
+
+  get config(): unknown {
+    return this.#generation.attachment.plan.settings;
+  }
+
+  again(): Lease {
+    return leaseOf(this.#generation);
+  }
+
+  release(): void {
+    this.#hold.release();
+  }
+}
+
 const noModule = Object.freeze({});

@@ -47,13 +47,13 @@ export interface CageConfig {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** A new generation takes a share of the requests first, and is rolled back when it does worse (canary.ts). */
   readonly canary?: Partial<CanaryOptions>;
+  /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
+  readonly allow?: Allow;
   /**
    * The cage runs in so many processes, which share its listeners; default 1. For work that fills a processor: what a
    * module keeps in memory is each process's own.
    */
   readonly processes?: number;
-  /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
-  readonly allow?: Allow;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }

@@ -88,9 +88,11 @@ export class LocalEngine implements Engine {
     });
   }
 
-  async #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    const session = this.#open(place) ?? (await unless(stop, this.#session(place)));
-    return await session.call(path, args, carry, stop);
+  /** Without a promise of its own: each costs a tenth of a call. */
+  #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    const session = this.#open(place);
+    if (session !== undefined) return session.call(path, args, carry, stop);
+    return unless(stop, this.#session(place)).then((greeted) => greeted.call(path, args, carry, stop));
   }
 
   async #everywhere(

@@ -68,6 +68,12 @@ const blamed = new Set(["UNAVAILABLE", "UNKNOWN_OUTCOME", "PROTOCOL", "EXPIRED"]
 /** It was not begun. */
 const untouched = new Set(["UNAVAILABLE", "NO_SUCH_CAGE", "OVERLOADED"]);
 
+/** Is the instance well? undefined: this says nothing of it. */
+function verdictOf(error: unknown): boolean | undefined {
+  const { code } = coded(error);
+  return code === "CANCELLED" ? undefined : !blamed.has(code);
+}
+
 class Row {
   outstanding = 0;
   latencyMs = 0;
@@ -139,7 +145,28 @@ export class Balance<P extends Peer> {
   }
 
   /** Answers or fails as `send` does; UNAVAILABLE at once when no instance may be asked. */
-  async call(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
+  call(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
+    const [only] = peers;
+    return peers.length === 1 && only !== undefined
+      ? this.#lone(only, send, call.stop)
+      : this.#among(peers, send, call);
+  }
+
+  /** As most calls are: there is nothing to choose, and no promise is spent on it. */
+  #lone(peer: P, send: Send<P>, stop: Stop | undefined): Promise<unknown> {
+    const row = this.#row(peer.key);
+    const startedAt = this.#now();
+    if (row.breaker(startedAt) === "open") return Promise.reject(this.#refusal([peer], startedAt));
+    row.begin();
+    const answer = send(peer, stop);
+    answer.then(
+      () => this.#ended(row, startedAt, true),
+      (error: unknown) => this.#ended(row, startedAt, verdictOf(error)),
+    );
+    return answer;
+  }
+
+  async #among(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
     const tried: P[] = [];
     for (;;) {
       const peer = this.#choose(peers, tried);
@@ -180,13 +207,16 @@ export class Balance<P extends Peer> {
     try {
       return await send(peer, stop);
     } catch (error) {
-      const { code } = coded(error);
-      verdict = code === "CANCELLED" ? undefined : !blamed.has(code);
+      verdict = verdictOf(error);
       throw error;
     } finally {
-      const now = this.#now();
-      row.end(now, now - startedAt, verdict, this.#random);
+      this.#ended(row, startedAt, verdict);
     }
+  }
+
+  #ended(row: Row, startedAt: number, verdict: boolean | undefined): void {
+    const now = this.#now();
+    row.end(now, now - startedAt, verdict, this.#random);
   }
 
   async #hedged(
@@ -233,9 +263,7 @@ export class Balance<P extends Peer> {
   }
 
   #choose(peers: readonly P[], tried: readonly P[]): P {
-    const [only] = peers;
     const now = this.#now();
-    if (peers.length === 1 && only !== undefined && this.#row(only.key).breaker(now) !== "open") return only;
     const able = peers.filter((peer) => !tried.includes(peer) && this.#row(peer.key).breaker(now) !== "open");
     if (able.length === 0) throw this.#refusal(peers, now);
     const at = Math.floor(this.#random() * able.length);

@@ -52,6 +52,7 @@ interface Waiting {
   resolve(value: unknown): void;
   reject(error: unknown): void;
   forget: (() => void) | undefined;
+  sent: boolean;
   /** Its arguments that are streams, by channel - 1; and its answer, once that is a stream. */
   readonly sending: readonly Outbound[];
   taking: Inbound | undefined;
@@ -73,6 +74,8 @@ export class Session {
   #speech: Speech;
   #flushing = false;
   #nextId = 1;
+  /** The peer's. */
+  #lastId = 0;
   #ended: CageError | undefined;
   #draining = false;
   /** The peer left having answered all it had begun: what it did not answer, it did not do. */
@@ -126,7 +129,6 @@ export class Session {
     if (!this.#proven && !this.#ended) return this.ready.then(() => this.call(path, args, carry, stop));
     return new Promise((resolve, reject) => {
       if (this.#ended) throw this.#ended;
-      if (stop?.stopped !== undefined) throw stop.stopped;
       if (this.#full) throw new Overloaded(`${this.#name} does not read what is sent to it`);
       this.#ask(path, args, carry, stop, resolve, reject);
     });
@@ -186,8 +188,12 @@ export class Session {
             retry,
             at,
           ];
-    const waiting: Waiting = { resolve, reject, forget: undefined, sending, taking: undefined };
+    const waiting: Waiting = { resolve, reject, forget: undefined, sent: false, sending, taking: undefined };
     this.#waiting.set(id, waiting);
+    waiting.forget = stop?.onStop((why) => this.#abandon(id, why));
+    // It had stopped before: nothing is sent.
+    if (!this.#waiting.has(id)) return;
+    waiting.sent = true;
     try {
       if (at !== noStreams) this.#needStreams(`an argument of ${path}`);
       this.#send(frame);
@@ -195,7 +201,6 @@ export class Session {
       this.#settle(id);
       return reject(error);
     }
-    waiting.forget = stop?.onStop((why) => this.#abandon(id, why));
     if (at === noStreams) return;
     for (const [n, out] of sending.entries())
       this.#pumpArgument(id, n + 1, out, given[at[n] as number] as AsyncIterable<unknown>);
@@ -205,7 +210,7 @@ export class Session {
   #abandon(id: number, why: unknown): void {
     const waiting = this.#settle(id);
     if (waiting === undefined) return;
-    if (!this.#ended) this.#send([kinds.cancel, id]);
+    if (waiting.sent && !this.#ended) this.#send([kinds.cancel, id]);
     if (waiting.taking === undefined) waiting.reject(why);
     else waiting.taking.fail(why);
   }
@@ -247,6 +252,9 @@ export class Session {
 
   #serve(frame: CallFrame): void {
     const [, id, path, args, remainingMs, traceId, span, logLevel, retry, streams] = frame;
+    // A call under an id that runs would slip past the limit, and past its CANCEL.
+    if (id <= this.#lastId) throw new CageError("PROTOCOL", `the peer used the id ${id} again`);
+    this.#lastId = id;
     if (this.#draining || this.#running.size >= limits.runningPerPeer) {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")

@@ -158,7 +158,10 @@ describe("a peer that does not read", () => {
   });
 
   it("loses its connection when it asks on and on", async () => {
-    const calls = Array.from({ length: 60 }, (_, n): Frame => [kinds.call, n, "m.f", [], 5, "t", "s", "info", null]);
+    const calls = Array.from(
+      { length: 60 },
+      (_, n): Frame => [kinds.call, n + 1, "m.f", [], 5, "t", "s", "info", null],
+    );
     const { session, socket } = await deaf(async () => megabyte, calls);
     await new Promise<void>((resolve) => (session.onEnd = resolve));
     expect(socket.writableLength).toBeLessThan(most);
