@@ -248,7 +248,7 @@ export class Cage {
     const { trial, gate } = this.#options;
     const over = trial?.over(candidate);
     const layers = this.#layers(candidate, over?.config);
-    const plan = await planOf(this.name, layers, protocols, process.env).catch((error) => {
+    const plan = await planOf(this.name, layers, protocols, process.env, candidate).catch((error) => {
       throw placed(error, this.root, (file) => candidate.text(file));
     });
     trial?.admit(plan);
@@ -276,7 +276,7 @@ export class Cage {
       }
       for (const planned of plan.interfaces) {
         const module = candidate.module(planned.name);
-        if (module !== undefined) planned.protocol.validate?.(module, planned.options);
+        if (module !== undefined) planned.protocol.validate?.(module, planned.options, planned.answers);
         if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
         interfaces.set(
           planned.name,
@@ -320,6 +320,8 @@ export class Cage {
       timeoutMs: plan.timeoutMs,
       running: plan.running,
       waiting: plan.waiting,
+      answers: plan.answers,
+      named: (asked) => this.#named(asked),
     });
     const made = plan.protocol.create(plan.options, host);
     try {
@@ -333,6 +335,11 @@ export class Cage {
     }
     events.emit("interface.up", { name: plan.name, protocol: plan.protocol.protocol, url: made.url });
     return { plan, host, interface: made };
+  }
+
+  /** Whether the current generation's configuration names the interface of this host; before the first there is none. */
+  #named(host: Host): boolean {
+    return this.loader.live.length > 0 && this.loader.current.attachment.interfaces.get(host.name)?.value.host === host;
   }
 
   async #closeInterface(open: OpenInterface): Promise<void> {

@@ -5,6 +5,7 @@
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import type { Answers } from "../interfaces/answers.ts";
 import type { Handler, InterfaceHost, Work } from "../interfaces/interface.ts";
 import { Gate } from "../request/gate.ts";
 import { type Lease, now, Request, run, type Services, within } from "../request/request.ts";
@@ -17,7 +18,10 @@ export interface HostOptions {
   readonly running: number;
   readonly waiting: number;
   readonly services: Services;
+  readonly answers?: Answers;
   lease(): Lease;
+  /** Whether the current generation names this host's interface. */
+  named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
   onSwap(listener: () => void): () => void;
 }
@@ -25,6 +29,7 @@ export interface HostOptions {
 export class Host implements InterfaceHost {
   readonly name: string;
   readonly cage: string;
+  readonly answers: Answers;
   readonly gate: Gate;
   readonly #options: HostOptions;
   /** Addresses lent, to be given back when the interface stops. */
@@ -35,12 +40,17 @@ export class Host implements InterfaceHost {
     this.#options = options;
     this.name = options.name;
     this.cage = options.cage;
+    this.answers = options.answers ?? new Map();
     this.gate = new Gate({ running: options.running, waiting: options.waiting });
   }
 
-  async listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }> {
+  get named(): boolean {
+    return this.#options.named?.(this) ?? true;
+  }
+
+  async listen(server: Server, address: Address): Promise<{ port: number }> {
     const bound = await this.#options.listen(server, address);
-    this.addresses.push({ host: address.host, port: bound.port });
+    this.addresses.push("path" in address ? address : { host: address.host, port: bound.port });
     return bound;
   }
 
@@ -66,11 +76,11 @@ export class Host implements InterfaceHost {
       if (room !== undefined) await room;
       entered = true;
       startedAt = now();
-      const module = lease.module(this.name);
+      const module = lease.module(this.name) ?? (this.answers.size > 0 ? noModule : undefined);
       if (module === undefined)
         throw new CageError(
           "NOT_FOUND",
-          `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts`,
+          `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts, or say \`answers\` in its configuration`,
         );
       const work = run(request, () => handler(module, request));
       return work instanceof Promise ? await within(request, request.label, work) : work;
@@ -106,3 +116,5 @@ export class Host implements InterfaceHost {
     }
   }
 }
+
+const noModule: Handler = Object.freeze({});

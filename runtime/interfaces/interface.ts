@@ -7,7 +7,8 @@
  * Life: `create` (no side effects) -> `start` (listens; resolves when it would be served) -> `drain` (accepts nothing
  * new, finishes what runs, bounded by the host's deadline) -> `stop`. A changed configuration creates and starts the
  * new one before the old one drains; both may hold the same listening socket, which the supervisor owns and counts.
- * Code changes never touch an interface: `serve` takes the generation anew for each piece of work.
+ * Code changes never touch an interface: `serve` takes the generation anew for each piece of work. Beside its module's own
+ * handlers, which come first, `answers` of the configuration may name functions of any module (answers.ts).
  *
  *     const tick: InterfaceProtocol<{ everyMs: number }> = {
  *       protocol: "tick",
@@ -28,10 +29,13 @@
 import type { Server } from "node:net";
 import type { z } from "../../lib/schema.ts";
 import type { LogLevel, Request, Trace } from "../request/request.ts";
+import type { Answer, Answers } from "./answers.ts";
 
 export interface Interface {
   /** Where it can be reached, for people; undefined when that has no meaning. */
   readonly url: string | undefined;
+  /** What else its operator may want to see: when a schedule fires next. Plain JSON. */
+  readonly status?: Readonly<Record<string, unknown>>;
   start(): Promise<void>;
   drain(): Promise<void>;
   stop(): Promise<void>;
@@ -53,11 +57,19 @@ export interface InterfaceHost {
   /** The interface's name in the configuration, and so its module's name. */
   readonly name: string;
   readonly cage: string;
+  /** What the configuration says to answer with; empty when it says nothing. */
+  readonly answers: Answers;
+  /**
+   * The current generation's configuration names this interface, as it is. False before the first swap, and of the old
+   * one after a changed configuration: what acts by itself (a schedule) then does not.
+   */
+  readonly named: boolean;
   /** Makes `server` accept on an address that the supervisor holds open; PORT_TAKEN with a remedy when it cannot. */
-  listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }>;
+  listen(server: Server, address: { host: string; port: number } | { path: string }): Promise<{ port: number }>;
   /**
    * Runs one piece of work as a request on the current generation: bounded queue, deadline, metrics, events. `work`
-   * gets the module of the interface's name (an error with code NOT_FOUND when the cage has none).
+   * gets the module of the interface's name (an error with code NOT_FOUND when the cage has none and there are no
+   * `answers`, with which it is empty).
    * Rejects with what the handler threw, EXPIRED at the deadline, or OVERLOADED at once when the queue is full.
    */
   serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T>;
@@ -76,5 +88,7 @@ export interface InterfaceProtocol<Options> {
    * Looks at the interface's module in a candidate generation, before the swap (and before the first start). Throws to
    * refuse it: the generation before it goes on serving. It must not run the module's functions nor keep it.
    */
-  validate?(module: Handler, options: Options): void;
+  validate?(module: Handler, options: Options, answers?: Answers): void;
+  /** Throws at a name in `answers` that names no work of this protocol. A protocol without it takes no answers. */
+  checkName?(name: string, answer: Answer, options: Options): void;
 }

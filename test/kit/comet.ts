@@ -28,10 +28,12 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
   const host: InterfaceHost = {
     name: "comet",
     cage: "test",
+    answers: new Map(),
+    named: true,
     listen: (server: Server, address) =>
       new Promise((resolve, reject) => {
         server.once("error", reject);
-        server.listen(address.port, address.host, () => resolve({ port: (server.address() as { port: number }).port }));
+        server.listen(address, () => resolve({ port: (server.address() as { port: number }).port }));
       }),
     async serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
       await running.before(work);
