@@ -65,6 +65,7 @@ export class Host implements InterfaceHost {
       ...(work.trace ? { trace: work.trace } : {}),
       ...(work.logLevel ? { logLevel: work.logLevel } : {}),
       ...(work.retry ? { retry: work.retry } : {}),
+      ...(work.from === undefined ? {} : { from: work.from }),
       principal: work.principal,
     });
     let startedAt = request.startedAt;

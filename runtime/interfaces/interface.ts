@@ -48,6 +48,8 @@ export interface Work {
   readonly trace?: Trace;
   readonly logLevel?: LogLevel;
   readonly principal?: unknown;
+  /** Who asks, as text: the peer's address, or the calling instance. */
+  readonly from?: string;
   readonly retry?: { readonly id: string; readonly attempt: number };
 }
 

@@ -23,6 +23,10 @@ export const request = {
   get principal(): unknown {
     return current().principal;
   },
+  /** Who asks, as text: the peer's address, or the calling instance; "" when nobody does. */
+  get from(): string {
+    return current().from;
+  },
   /** Inside a retried call: its id and attempt (from 1). */
   get retry(): { readonly id: string; readonly attempt: number } | undefined {
     return current().retry;

@@ -83,6 +83,8 @@ export interface RequestOptions {
   readonly trace?: Trace;
   readonly logLevel?: LogLevel;
   readonly principal?: unknown;
+  /** Who asks, as text: the peer's address, or the calling instance. */
+  readonly from?: string;
   /** Set inside a retried call: its id and attempt, from 1. */
   readonly retry?: { readonly id: string; readonly attempt: number };
 }
@@ -104,6 +106,7 @@ export class Request {
   /** Absolute, on this process's monotonic clock (ms). */
   readonly deadline: number;
   readonly principal: unknown;
+  readonly from: string;
   readonly retry: { readonly id: string; readonly attempt: number } | undefined;
   logLevel: LogLevel;
   /** The generation's number stays readable after the end; the generation itself does not. */
@@ -122,6 +125,7 @@ export class Request {
     this.services = options.services;
     this.deadline = this.startedAt + options.timeoutMs;
     this.principal = options.principal;
+    this.from = options.from ?? "";
     this.retry = options.retry;
     this.logLevel = options.logLevel ?? "info";
     this.generation = options.lease.id;

@@ -22,6 +22,8 @@ export function createHost(
     config?: unknown;
     /** What the configuration says to answer with. */
     answers?: Readonly<Record<string, string>>;
+    /** Whether the current configuration names it. */
+    named?: () => boolean;
     /** Other modules of the cage, by name, that answers may name. */
     modules?: () => Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   } = {},
@@ -49,6 +51,7 @@ export function createHost(
     waiting: options.waiting ?? 100,
     services: options.services ?? ({ node: "test", cage: "test" } as Services),
     answers: new Map(Object.entries(options.answers ?? {}).map(([name, text]) => [name, parseAnswer(text)])),
+    named: options.named ?? (() => true),
     lease,
     listen: async (server, address) => {
       await new Promise<void>((resolve, reject) => {
