@@ -7,6 +7,9 @@
  *     export const routes = { "GET /orders/:id": (ask) => find(ask.params.id), "POST /orders": place };
  *     export function failed(error, ask) { return reply({ status, body }) }      // optional: its own error answers
  *
+ * By configuration alone: `answers: { "GET /orders/:id": "orders.find(id)" }`; the fields are the path's parameters, then
+ * the query's, then the members of a JSON or form body. The module's own routes come first.
+ *
  * A handler gets one `Ask` and answers with a value (sent as JSON), a string (text) or `reply({ status, headers, body })`.
  * What it throws becomes a code and a sentence with the code's status. HEAD, OPTIONS and 405 follow from the routes.
  */
@@ -17,7 +20,8 @@ import { Readable } from "node:stream";
 import findMyWay from "find-my-way";
 import { z } from "../../lib/schema.ts";
 import { CageError, told } from "../errors.ts";
-import type { Trace } from "../request/request.ts";
+import { current, type Trace } from "../request/request.ts";
+import { type Answers, answerWith, fieldsOf } from "./answers.ts";
 import type { Handler, InterfaceHost, InterfaceProtocol } from "./interface.ts";
 
 export interface Ask {
@@ -81,7 +85,12 @@ export const http: InterfaceProtocol<Options> = {
     if (routes !== undefined) routerOf(routes as Routes);
   },
 
+  checkName(name) {
+    routerOf({ [name]: () => {} });
+  },
+
   create(options, host) {
+    const answered = routesOf(host.answers);
     let leaving = false;
     /** Open connections: the answers each is still owed, and since when it is idle. */
     const owed = new Map<Socket, { readonly answers: Set<ServerResponse>; idleSince: number }>();
@@ -103,7 +112,7 @@ export const http: InterfaceProtocol<Options> = {
           row?.answers.delete(outgoing);
           if (row) row.idleSince = performance.now();
         });
-        void take(incoming, outgoing, options, host);
+        void take(incoming, outgoing, options, host, answered);
       },
     );
     server.on("connection", (socket) => {
@@ -145,7 +154,13 @@ export const http: InterfaceProtocol<Options> = {
   },
 };
 
-async function take(incoming: IncomingMessage, outgoing: ServerResponse, options: Options, host: InterfaceHost) {
+async function take(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  options: Options,
+  host: InterfaceHost,
+  answered: Routes | undefined,
+) {
   const method = incoming.method ?? "GET";
   const raw = incoming.url ?? "/";
   const mark = raw.indexOf("?");
@@ -154,11 +169,12 @@ async function take(incoming: IncomingMessage, outgoing: ServerResponse, options
   let module: Handler | undefined;
   let ask: Ask | undefined;
   try {
-    await host.serve({ label: `${method} ${path}`, ...(trace ? { trace } : {}) }, async (handler, request) => {
+    const from = incoming.socket.remoteAddress ?? "";
+    await host.serve({ label: `${method} ${path}`, from, ...(trace ? { trace } : {}) }, async (handler, request) => {
       module = handler;
       // Whatever strangers ask for must not become a label each.
       request.label = `${method} (no route)`;
-      const { route, params, label } = match(handler, method, path);
+      const { route, params, label } = match([handler["routes"] as Routes | undefined, answered], method, path);
       request.label = label;
       if (typeof route !== "function") return send(outgoing, route);
       const body = await read(incoming, options.maxBodyBytes);
@@ -251,21 +267,35 @@ function routerOf(routes: Routes): Router {
   return router;
 }
 
+/** What `answers` name, as routes like a module's own. */
+function routesOf(answers: Answers): Routes | undefined {
+  if (answers.size === 0) return undefined;
+  const routes = [...answers].map(([key, answer]): [string, Route] => [
+    key,
+    ({ params, query, body }) => {
+      const members = body instanceof Uint8Array ? {} : fieldsOf(body, "body");
+      return answerWith(answer, { ...members, ...query, ...params }, current());
+    },
+  ]);
+  return Object.fromEntries(routes);
+}
+
+/** In the first of the routes that has it. */
 function match(
-  module: Handler,
+  all: readonly (Routes | undefined)[],
   method: string,
   path: string,
 ): { route: Route | Reply; params: Record<string, string>; label: string } {
-  const routes = module["routes"] as Routes | undefined;
-  if (routes === undefined)
+  const each = all.filter((routes) => routes !== undefined).map(routerOf);
+  if (each.length === 0)
     throw new CageError("NOT_FOUND", "this interface has no routes; export const routes from its module");
-  const router = routerOf(routes);
-  const found = router.find(method as "GET", path);
-  if (found !== null) {
+  for (const router of each) {
+    const found = router.find(method as "GET", path);
+    if (found === null) continue;
     const { route, label } = found.store as Stored;
     return { route, params: found.params as Record<string, string>, label };
   }
-  const allowed = [...methods, "HEAD" as const].filter((other) => router.find(other, path) !== null);
+  const allowed = [...methods, "HEAD" as const].filter((other) => each.some((router) => router.find(other, path)));
   if (allowed.length === 0) throw new CageError("NOT_FOUND", `nothing is at ${path}`);
   const allow = [...allowed, "OPTIONS"].join(", ");
   if (method === "OPTIONS") return { route: reply({ status: 204, headers: { allow } }), params: {}, label: "OPTIONS" };

@@ -8,6 +8,7 @@ import type { CometSession } from "../../runtime/interfaces/comet/conversation.t
 import { type CometOptions, options } from "../../runtime/interfaces/comet/options.ts";
 import type { Handler, Interface, InterfaceHost, Work } from "../../runtime/interfaces/interface.ts";
 import type { Request } from "../../runtime/request/request.ts";
+import { asRequest } from "./request.ts";
 
 export interface Module {
   connect?(session: CometSession): unknown;
@@ -37,7 +38,7 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
       }),
     async serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
       await running.before(work);
-      return await handler(running.module as Handler, undefined as never);
+      return await asRequest(async (request) => await handler(running.module as Handler, request));
     },
     onSwap: () => () => {},
     peek: () => running.module as Handler,

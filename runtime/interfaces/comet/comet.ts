@@ -40,6 +40,8 @@ export const comet: InterfaceProtocol<CometOptions> = {
       if (module[name] !== undefined && typeof module[name] !== "function")
         throw new CageError("LOAD", `a comet module's ${name} has to be a function, or not be exported`);
   },
+  // Any text is a path: it is what the asker says.
+  checkName() {},
   create: (given, host) => new Comet(given, host),
 };
 
@@ -52,8 +54,8 @@ class Comet implements Interface {
   /** Open connections, and how many answers each still awaits. */
   readonly #owed = new Map<Socket, number>();
   readonly #conversations = new Map<Session, Conversation>();
-  /** The origin of the handshake being answered: `accept` is called in the middle of it. */
-  #origin: string | undefined;
+  /** Whose handshake is being answered: `accept` is called in the middle of it. */
+  #greeted: { origin: string | undefined; from: string } = { origin: undefined, from: "" };
   #url: string | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #draining = false;
@@ -146,7 +148,7 @@ class Comet implements Interface {
 
   #accept(session: Session): Pick<Conversation, "ready" | "message" | "ended"> {
     const id = `${process.pid.toString(36)}-${(++this.#sequence).toString(36)}`;
-    const conversation = new Conversation(this.#host, session, id, this.#origin);
+    const conversation = new Conversation(this.#host, session, { id, ...this.#greeted });
     this.#conversations.set(session, conversation);
     return {
       ready: () => conversation.ready(),
@@ -172,7 +174,7 @@ class Comet implements Interface {
         return reply.answer(413, plain, `'the body is longer than ${this.#options.maxBodyBytes} bytes'`);
       }
       const eventId = request.headers["last-event-id"];
-      this.#origin = request.headers.origin;
+      this.#greeted = { origin: request.headers.origin, from: request.socket.remoteAddress ?? "" };
       const left = this.#csp.answer(
         {
           method: request.method ?? "",
