@@ -179,7 +179,11 @@ async function take(
       if (typeof route !== "function") return send(outgoing, route);
       const body = await read(incoming, options.maxBodyBytes);
       ask = new Asked(incoming, method, path, raw, params, body);
-      if (outgoing.destroyed) request.cancel("the client went away");
+      const left = (): void => {
+        if (!outgoing.writableFinished) request.cancel("the client went away");
+      };
+      if (outgoing.destroyed) left();
+      outgoing.once("close", left);
       return await send(outgoing, await route(ask));
     });
   } catch (error) {
