@@ -48,7 +48,7 @@ interfaceContract("comet", {
   work: "hello",
   small: { maxBodyBytes: 1_024 },
   // Silence is how a client over polls is known to be gone.
-  impatient: { sessionTimeoutMs: 300 },
+  impatient: { sessionTimeoutMs: 1_000 },
   answersLater: true,
   connect: cometAsker,
 });
