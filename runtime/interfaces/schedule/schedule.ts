@@ -11,6 +11,8 @@
  * moved back by more than a minute begins anew. A firing that is due while the last one's work still runs is skipped, or
  * with `overlap: "queue"` follows it, once.
  *
+ * Of several processes of a cage only the first fires; of several instances each does.
+ *
  * A reload that leaves the configuration alone changes nothing of this; a changed schedule takes the place of the old one
  * with the swap.
  */
@@ -171,6 +173,7 @@ export class Schedule implements Interface {
 
 export const schedule: InterfaceProtocol<ScheduleOptions> = {
   protocol: "schedule",
+  once: true,
   options: options as unknown as z.ZodType<ScheduleOptions>,
   create: (chosen, host) => new Schedule(chosen, host),
   validate(module, _, answers) {
