@@ -138,11 +138,12 @@ const isTrace = ({ id, span }: Carry["trace"]): boolean => /^[0-9a-f]{32}$/.test
 
 const nameOf = ({ node, cage }: Instance): string => `${node}.${cage}`;
 
-/** Code, sentence and facts. The session would send the stack along, as it does between cages. */
+/** Code and sentence, and the facts of a refusal. The session would send the stack along, as it does between cages. */
 function forOutsiders(thrown: unknown): CageError {
-  const { retryable, details } = coded(thrown);
+  const { message: own, retryable, details } = coded(thrown);
   const { code, message, status } = told(thrown);
-  const error = new CageError(code, message, { status, retryable, ...(details ? { details } : {}) });
+  const facts = details !== undefined && message === own ? { details } : {};
+  const error = new CageError(code, message, { status, retryable, ...facts });
   error.stack = "";
   return error;
 }

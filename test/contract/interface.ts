@@ -114,7 +114,7 @@ export function interfaceContract(name: string, way: Way): void {
 
     it("tells outsiders a code and a sentence, and of a fault neither words nor stack", async () => {
       const thrown: unknown[] = [
-        new Error("hunter2 is in /home/ann"),
+        Object.assign(new Error("hunter2 is in /home/ann"), { details: { password: "hunter2" } }),
         new CageError("NAME_TAKEN", "the name is taken", { cause: new Error("hunter2") }),
       ];
       const { asker } = await serve(() => {
