@@ -48,7 +48,7 @@ export interface Work {
   readonly trace?: Trace;
   readonly logLevel?: LogLevel;
   readonly principal?: unknown;
-  /** Who asks, as text: the peer's address, or the calling instance. */
+  /** The peer's address or instance, as text. */
   readonly from?: string;
   readonly retry?: { readonly id: string; readonly attempt: number };
 }

@@ -23,7 +23,7 @@ export const request = {
   get principal(): unknown {
     return current().principal;
   },
-  /** Who asks, as text: the peer's address, or the calling instance; "" when nobody does. */
+  /** The peer's address or instance ("node.cage"), as text; empty when there is none. */
   get from(): string {
     return current().from;
   },

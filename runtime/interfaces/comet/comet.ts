@@ -54,8 +54,9 @@ class Comet implements Interface {
   /** Open connections, and how many answers each still awaits. */
   readonly #owed = new Map<Socket, number>();
   readonly #conversations = new Map<Session, Conversation>();
-  /** Whose handshake is being answered: `accept` is called in the middle of it. */
-  #greeted: { origin: string | undefined; from: string } = { origin: undefined, from: "" };
+  /** The origin and the address of the handshake being answered: `accept` is called in the middle of it. */
+  #origin: string | undefined;
+  #from = "";
   #url: string | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #draining = false;
@@ -148,7 +149,7 @@ class Comet implements Interface {
 
   #accept(session: Session): Pick<Conversation, "ready" | "message" | "ended"> {
     const id = `${process.pid.toString(36)}-${(++this.#sequence).toString(36)}`;
-    const conversation = new Conversation(this.#host, session, { id, ...this.#greeted });
+    const conversation = new Conversation(this.#host, session, { id, origin: this.#origin, from: this.#from });
     this.#conversations.set(session, conversation);
     return {
       ready: () => conversation.ready(),
@@ -174,7 +175,8 @@ class Comet implements Interface {
         return reply.answer(413, plain, `'the body is longer than ${this.#options.maxBodyBytes} bytes'`);
       }
       const eventId = request.headers["last-event-id"];
-      this.#greeted = { origin: request.headers.origin, from: request.socket.remoteAddress ?? "" };
+      this.#origin = request.headers.origin;
+      this.#from = request.socket.remoteAddress ?? "";
       const left = this.#csp.answer(
         {
           method: request.method ?? "",

@@ -65,8 +65,8 @@ type Step = { readonly call: "connect" | "disconnect" } | { readonly call: "mess
 export class Conversation {
   readonly #host: InterfaceHost;
   readonly #session: Session;
-  readonly #handle: CometSession;
   readonly #from: string;
+  readonly #handle: CometSession;
   #steps: Step[] = [{ call: "connect" }];
   #reason: EndReason | undefined;
   #running = false;
@@ -78,12 +78,11 @@ export class Conversation {
   constructor(
     host: InterfaceHost,
     session: Session,
-    peer: { readonly id: string; readonly origin: string | undefined; readonly from: string },
+    { id, origin, from }: { readonly id: string; readonly origin: string | undefined; readonly from: string },
   ) {
-    const { id, origin } = peer;
     this.#host = host;
+    this.#from = from;
     this.#session = session;
-    this.#from = peer.from;
     this.#handle = {
       id,
       origin,
