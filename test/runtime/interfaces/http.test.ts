@@ -2,7 +2,7 @@ import { request as nodeRequest } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { CageError } from "../../../runtime/errors.ts";
-import { type Ask, http, reply } from "../../../runtime/interfaces/http.ts";
+import { type Ask, http, reply } from "../../../runtime/interfaces/http/http.ts";
 import { createHost, type TestHost } from "../../kit/host.ts";
 
 const open: { stop(): Promise<void> }[] = [];
