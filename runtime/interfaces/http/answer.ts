@@ -70,8 +70,9 @@ function whole(way: Way, status: number, head: Head, content: string | Uint8Arra
   const { outgoing } = way;
   head.push("content-length", String(typeof content === "string" ? Buffer.byteLength(content) : content.byteLength));
   outgoing.writeHead(status, head.finish());
-  // A string goes out in one piece with the head; bytes are a second write.
-  outgoing.end(content);
+  // A string goes out in one piece with the head; bytes are a second write. HTTP/2 would wait for a body of HEAD.
+  if (way.incoming.method === "HEAD") outgoing.end();
+  else outgoing.end(content);
   if (outgoing.writableLength > 0) limitStall(way);
 }
 

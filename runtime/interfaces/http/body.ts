@@ -3,13 +3,17 @@
  * a stream with backpressure. Neither ends the connection when it refuses: the refusal is still to be sent on it.
  */
 import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
 import { CageError } from "../../errors.ts";
 import { alarmAt, dismiss } from "../../request/deadline.ts";
 import { now, outside } from "../../request/request.ts";
 
-export const hasBody = ({ headers }: IncomingMessage): boolean =>
-  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+export function hasBody(incoming: IncomingMessage): boolean {
+  if (incoming.httpVersionMajor === 2) return !(incoming as unknown as Http2ServerRequest).stream.endAfterHeaders;
+  const { headers } = incoming;
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
 
 /** Throws TOO_LARGE for a length that was declared; what is sent without one is counted as it comes. */
 export function checkLength(incoming: IncomingMessage, maxBytes: number): void {

@@ -71,10 +71,8 @@ export class Exchange implements Owed, Way, Arrived {
     connection.owed.add(this);
     connection.newest = this;
     if (++connection.asked >= options.maxRequestsPerConnection) connection.ending = true;
-    if (this.incoming.httpVersionMajor === 2)
-      this.outgoing.once("close", () => {
-        if (!this.outgoing.writableFinished) this.left();
-      });
+    // Of HTTP/1 the connection tells; here only this stream may be gone.
+    if (this.incoming.httpVersionMajor === 2) this.outgoing.once("close", () => this.left());
     const done = (): void => connection.done(this);
     host
       .serve(this.#work(), (module, request) => this.#serve(module, request))
@@ -101,11 +99,18 @@ export class Exchange implements Owed, Way, Arrived {
   get last(): boolean {
     const connection = this.#connection;
     const wanted = connection.ending || this.#site.draining();
+    const streamed = this.incoming.httpVersionMajor === 2;
     // An earlier one of several must not cut off the others; and what was not read of a body would be taken for the
-    // next request.
-    const last = (wanted && connection.newest === this) || !this.incoming.complete;
+    // next request. HTTP/2 has neither fault: its session says that it goes, and ends after its streams.
+    const last = streamed ? wanted : (wanted && connection.newest === this) || this.#unread;
     if (last) connection.ending = true;
+    if (last && streamed) connection.end();
     return last;
+  }
+
+  /** Some of the body has not come. (node says "incomplete" of a GET too, until its handler has returned.) */
+  get #unread(): boolean {
+    return !this.incoming.complete && hasBody(this.incoming);
   }
 
   // --- what a handler may know (Arrived) ---------------------------------------------------------------------------
@@ -209,7 +214,7 @@ export class Exchange implements Owed, Way, Arrived {
     const { outgoing } = this;
     if (outgoing.headersSent || outgoing.destroyed) return void outgoing.destroy();
     // Whoever is slow to send a body is told so, and not that we were.
-    const slow = coded(thrown).code === "EXPIRED" && hasBody(this.incoming) && !this.incoming.complete;
+    const slow = this.#unread && coded(thrown).code === "EXPIRED";
     const error =
       slow && this.#ask === undefined ? new CageError("EXPIRED", messageOf(thrown), { status: 408 }) : thrown;
     const plain = refusal(error);

@@ -76,10 +76,11 @@ export function match(module: Handler, method: string, path: string): Match | Re
   if (routes === undefined)
     throw new CageError("NOT_FOUND", "this interface has no routes; export const routes from its module");
   const router = compile(routes);
-  const hit = router.find(method as "GET", path);
+  // "OPTIONS *" asks about the server, and a router would take it for a path.
+  const everything = path === "*";
+  const hit = everything ? null : router.find(method as "GET", path);
   if (hit !== null) return { found: hit.store as Found, params: hit.params as Record<string, string> };
-  const allowed =
-    path === "*" && method === "OPTIONS" ? methods : methods.filter((other) => router.find(other, path) !== null);
+  const allowed = everything ? methods : methods.filter((other) => router.find(other, path) !== null);
   if (allowed.length === 0) throw new CageError("NOT_FOUND", `nothing is at ${path}`);
   const allow = [...new Set([...allowed, "OPTIONS"])].join(", ");
   if (method === "OPTIONS") return reply({ status: 204, headers: { allow } });
