@@ -69,6 +69,11 @@ export class Canary<G extends Subject> {
     this.#trial = { stable, stableHold, candidate, options, timer, mine: [], others: [], failed: 0, owed: 0 };
   }
 
+  /** A generation is on trial: it may yet go. */
+  get trying(): boolean {
+    return this.#trial !== undefined;
+  }
+
   /** Which generation the next request enters. */
   choose(current: G): G {
     const trial = this.#trial;
