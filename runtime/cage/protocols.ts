@@ -3,7 +3,7 @@ import type { Protocols } from "./config.ts";
 
 export const protocols: Protocols = {
   interfaces: {
-    http: async () => (await import("../interfaces/http.ts")).http as never,
+    http: async () => (await import("../interfaces/http/http.ts")).http as never,
     comet: async () => (await import("../interfaces/comet/comet.ts")).comet as never,
     thrift: async () => (await import("../interfaces/thrift.ts")).thrift as never,
     tcp: async () => (await import("../interfaces/tcp.ts")).tcp as never,

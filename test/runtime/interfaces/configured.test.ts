@@ -4,7 +4,7 @@ import { openCsp } from "../../../lib/csp/client.ts";
 import { type Answers, parseAnswer } from "../../../runtime/interfaces/answers.ts";
 import { comet } from "../../../runtime/interfaces/comet/comet.ts";
 import type { CometSession } from "../../../runtime/interfaces/comet/conversation.ts";
-import { http } from "../../../runtime/interfaces/http.ts";
+import { http } from "../../../runtime/interfaces/http/http.ts";
 import type { Handler, InterfaceProtocol } from "../../../runtime/interfaces/interface.ts";
 import { thrift } from "../../../runtime/interfaces/thrift.ts";
 import { current } from "../../../runtime/request/request.ts";

@@ -1,6 +1,6 @@
 /** Every interface that is asked keeps one contract. */
 import { comet } from "../../../runtime/interfaces/comet/comet.ts";
-import { http } from "../../../runtime/interfaces/http.ts";
+import { http } from "../../../runtime/interfaces/http/http.ts";
 import { rpc } from "../../../runtime/interfaces/rpc.ts";
 import { tcp } from "../../../runtime/interfaces/tcp.ts";
 import { thrift } from "../../../runtime/interfaces/thrift.ts";

@@ -1,37 +1,10 @@
 import { request as nodeRequest } from "node:http";
-import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { CageError } from "../../../runtime/errors.ts";
-import { type Ask, http, reply } from "../../../runtime/interfaces/http.ts";
-import { createHost, type TestHost } from "../../kit/host.ts";
+import { CageError } from "../../../../runtime/errors.ts";
+import { type Ask, http, reply } from "../../../../runtime/interfaces/http/http.ts";
+import { closeServers, raw, serve } from "../../../kit/http.ts";
 
-const open: { stop(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.stop();
-});
-
-async function serve(
-  module: Record<string, unknown>,
-  options: Record<string, unknown> = {},
-  host: Parameters<typeof createHost>[1] = {},
-) {
-  const made: TestHost = createHost(module, host);
-  const server = http.create(http.options.parse({ port: 0, ...options }), made.host);
-  await server.start();
-  open.push(server);
-  const port = Number(new URL(server.url as string).port);
-  return { url: `http://127.0.0.1:${port}`, port, server, ...made };
-}
-
-/** Raw bytes over a socket, until it closes. */
-const raw = (port: number, text: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => socket.write(text));
-    let answer = "";
-    socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
-    socket.on("close", () => resolve(answer));
-    socket.on("error", reject);
-  });
+afterEach(closeServers);
 
 describe("the http interface", () => {
   it("routes by method and path, and gives the handler parameters, query, headers and body", async () => {
