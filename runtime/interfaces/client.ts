@@ -1,12 +1,11 @@
 /**
- * One client of an interface, a connection or a session, and what runs for it: when it is gone, that is cancelled, since
+ * One client of an interface, a connection or a session, and what it asked: when it is gone, that is cancelled, since
  * nobody is left to answer to.
  *
  *     const client = new Client(host, socket.remoteAddress);   leavesWith(socket, client);
  *     const answer = await client.serve({ label: "line" }, (module, request) => ...);
  */
 import type { Socket } from "node:net";
-import { CageError } from "../errors.ts";
 import { outside, type Request } from "../request/request.ts";
 import type { Handler, InterfaceHost, Work } from "./interface.ts";
 
@@ -15,8 +14,8 @@ const reason = "the client went away";
 export class Client {
   readonly #host: InterfaceHost;
   readonly #from: string;
-  readonly #running = new Set<Request>();
-  #gone = false;
+  /** What waits or runs. */
+  readonly #asked = new Set<Request>();
 
   constructor(host: InterfaceHost, from: string | undefined) {
     this.#host = host;
@@ -24,21 +23,21 @@ export class Client {
   }
 
   serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
-    return this.#host.serve({ from: this.#from, ...work }, async (module, request) => {
-      // It left while this waited for its turn.
-      if (this.#gone) throw new CageError("CANCELLED", reason);
-      this.#running.add(request);
-      try {
-        return await handler(module, request);
-      } finally {
-        this.#running.delete(request);
-      }
-    });
+    let asked: Request | undefined;
+    const accepted = (request: Request): void => {
+      asked = request;
+      this.#asked.add(request);
+    };
+    const forget = (): void => {
+      if (asked !== undefined) this.#asked.delete(asked);
+    };
+    const answer = this.#host.serve({ from: this.#from, accepted, ...work }, handler);
+    answer.then(forget, forget);
+    return answer;
   }
 
   leave(): void {
-    this.#gone = true;
-    for (const request of this.#running) request.cancel(reason);
+    for (const request of this.#asked) request.cancel(reason);
   }
 }
 

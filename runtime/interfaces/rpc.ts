@@ -98,19 +98,20 @@ class Rpc implements Interface {
     // Not a number: no time at all. The log level is not an outsider's to choose.
     const timeoutMs = carry.remainingMs >= 0 ? carry.remainingMs : 0;
     const trace = isTrace(carry.trace) ? { trace: carry.trace } : {};
+    let stop = (): void => {};
+    const accepted = (request: Request): void => {
+      stop = () => request.cancel("the client went away");
+      if (signal.aborted) stop();
+      else signal.addEventListener("abort", stop, { once: true });
+    };
     try {
-      return await this.#host.serve({ label: noFunction, timeoutMs, from, ...trace }, async (module, request) => {
-        const stop = () => request.cancel("the client went away");
-        if (signal.aborted) stop();
-        signal.addEventListener("abort", stop, { once: true });
-        try {
-          return await this.#call(module, request, path, args);
-        } finally {
-          signal.removeEventListener("abort", stop);
-        }
-      });
+      return await this.#host.serve({ label: noFunction, timeoutMs, from, accepted, ...trace }, (module, request) =>
+        this.#call(module, request, path, args),
+      );
     } catch (error) {
       throw forOutsiders(error);
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
   }
 

@@ -9,7 +9,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import type { Request } from "../../request/request.ts";
+import { type Request, until } from "../../request/request.ts";
 import type { Handler, InterfaceHost, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
 import { type Arrived, type Ask, Asked } from "./ask.ts";
@@ -175,9 +175,10 @@ export class Exchange implements Owed, Way, Arrived {
       return this.#answer(found, new Asked(this, params, undefined, stream));
     }
     this.#continue();
-    return readWhole(this.incoming, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }).then((bytes) =>
-      this.#answer(found, new Asked(this, params, interpreted(this.incoming, bytes))),
-    );
+    // Once a request was answered before its body had come, node tells nobody that the rest will not: without this the wait,
+    // and the slot with it, would have no end.
+    const whole = until(request, readWhole(this.incoming, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }));
+    return whole.then((bytes) => this.#answer(found, new Asked(this, params, interpreted(this.incoming, bytes))));
   }
 
   #answer(found: Found, ask: Ask): unknown {

@@ -5,6 +5,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { events } from "../../../../runtime/health/events.ts";
 import { type Ask, reply } from "../../../../runtime/interfaces/http/http.ts";
+import { current } from "../../../../runtime/request/request.ts";
 import { closeServers, makeCertificate, serve, temporaryFolder } from "../../../kit/http.ts";
 import { needing } from "../../../kit/needs.ts";
 
@@ -220,7 +221,7 @@ describe("the http interface with HTTP/2", () => {
         routes: {
           "GET /": () => {
             enter();
-            return new Promise(() => {});
+            return new Promise((_, reject) => current().onStop(reject));
           },
         },
       },
