@@ -169,10 +169,12 @@ export class Exchange implements Owed, Way, Arrived {
     checkLength(this.incoming, maxBytes);
     if (found.streams) {
       const stream = new BodyStream(this.incoming, maxBytes, () => this.#continue());
+      // As of a body that is read whole: an answer that was given before it came is the end of waiting for it.
+      request.onStop((why) => stream.destroy(why));
       return this.#answer(found, new Asked(this, params, undefined, stream));
     }
     this.#continue();
-    return readWhole(this.incoming, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }).then((bytes) =>
+    return readWhole(this.incoming, request, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }).then((bytes) =>
       this.#answer(found, new Asked(this, params, interpreted(this.incoming, bytes))),
     );
   }

@@ -120,4 +120,30 @@ describe("the thrift resource", () => {
       message: "resource echo: echo.idl:1:15: expected a type, found the end of the file",
     });
   });
+
+  test("lets no more calls under way at once than configured; the others wait by deadline, and leave with their request", async () => {
+    const answers: (() => void)[] = [];
+    const arrived: unknown[] = [];
+    const { port } = await listen((value) => {
+      arrived.push(value);
+      return new Promise((resolve) => answers.push(() => resolve(value)));
+    });
+    const { say } = await open(port, { running: 1, waiting: 3 });
+    const first = say("first");
+    await expect.poll(() => arrived).toEqual(["first"]);
+    const late = say("late", 20_000);
+    const urgent = say("urgent", 10_000);
+    const gone = expect(say("gone", 40)).rejects.toMatchObject({ code: "EXPIRED" });
+    await expect(say("too many")).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: expect.any(Number) },
+    });
+    await gone;
+    for (const expected of ["first", "urgent", "late"]) {
+      await expect.poll(() => arrived.at(-1)).toBe(expected);
+      answers.shift()?.();
+    }
+    expect(await Promise.all([first, urgent, late])).toEqual(["first", "urgent", "late"]);
+    expect(arrived).toEqual(["first", "urgent", "late"]);
+  });
 });
