@@ -7,7 +7,7 @@ import type { Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
 import { CageError } from "../../errors.ts";
 import { alarmAt, dismiss } from "../../request/deadline.ts";
-import { now, outside, type Request } from "../../request/request.ts";
+import { now, type Request } from "../../request/request.ts";
 
 export function hasBody(incoming: IncomingMessage): boolean {
   if (incoming.httpVersionMajor === 2) return !(incoming as unknown as Http2ServerRequest).stream.endAfterHeaders;
@@ -51,7 +51,7 @@ export function readWhole(
     };
     const late = () =>
       stop(new CageError("EXPIRED", `the body did not arrive within ${timeoutMs} ms`, { status: 408 }));
-    const alarm = outside(() => alarmAt(now() + timeoutMs, late));
+    const alarm = alarmAt(now() + timeoutMs, late);
     // Once a request was answered before its body had come, node tells nobody that the rest will not: without this the
     // wait, and the slot with it, would have no end.
     const forget = request.onStop(stop);
