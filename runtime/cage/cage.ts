@@ -20,7 +20,7 @@ import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
 import { startWatchdog } from "../health/watchdog.ts";
 import type { Interface } from "../interfaces/interface.ts";
-import type { Candidate, Generation } from "../modules/generation.ts";
+import type { Candidate, Generation, Hold } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
@@ -519,26 +519,47 @@ const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";
 
-function leaseOf(generation: Generation<Attachment>): Lease {
-  const hold = generation.hold();
-  return {
-    id: generation.id,
-    module: (name) => (name === "rpc" && generation.module("rpc") === undefined ? noModule : generation.module(name)),
-    resource: (name) => {
-      const holding = generation.attachment.resources.get(name);
-      if (holding === undefined)
-        throw new CageError(
-          "CONFIG",
-          `this cage has no resource '${name}'; it has ${[...generation.attachment.resources.keys()].join(", ") || "none"}`,
-        );
-      return holding.value.client;
-    },
-    get config() {
-      return generation.attachment.plan.settings;
-    },
-    again: () => leaseOf(generation),
-    release: () => hold.release(),
-  };
+const leaseOf = (generation: Generation<Attachment>): Lease => new GenerationLease(generation);
+
+/** One a request, so a class: its methods are made once. */
+class GenerationLease implements Lease {
+  readonly id: number;
+  readonly #generation: Generation<Attachment>;
+  readonly #hold: Hold;
+
+  constructor(generation: Generation<Attachment>) {
+    this.id = generation.id;
+    this.#generation = generation;
+    this.#hold = generation.hold();
+  }
+
+  module(name: string): Readonly<Record<string, unknown>> | undefined {
+    const module = this.#generation.module(name);
+    return module === undefined && name === "rpc" ? noModule : module;
+  }
+
+  resource(name: string): unknown {
+    const { resources } = this.#generation.attachment;
+    const holding = resources.get(name);
+    if (holding === undefined)
+      throw new CageError(
+        "CONFIG",
+        `this cage has no resource '${name}'; it has ${[...resources.keys()].join(", ") || "none"}`,
+      );
+    return holding.value.client;
+  }
+
+  get config(): unknown {
+    return this.#generation.attachment.plan.settings;
+  }
+
+  again(): Lease {
+    return leaseOf(this.#generation);
+  }
+
+  release(): void {
+    this.#hold.release();
+  }
 }
 
 /** Calls are answered by api.ts, not by a module named after an interface. */

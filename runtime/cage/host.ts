@@ -5,7 +5,7 @@
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
 import type { Answers } from "../interfaces/answers.ts";
-import type { Handler, InterfaceHost, Work } from "../interfaces/interface.ts";
+import type { Handler, InterfaceHost, Runner, Work } from "../interfaces/interface.ts";
 import { Gate, type Limits } from "../request/gate.ts";
 import { Piece } from "../request/piece.ts";
 import { type Lease, Request, type Services } from "../request/request.ts";
@@ -53,41 +53,47 @@ export class Host implements InterfaceHost {
     return bound;
   }
 
-  serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const lease = this.#options.lease();
-      const request = new Request({
-        services: this.#options.services,
-        lease,
-        interface: this.name,
-        label: work.label,
-        timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
-        trace: work.trace,
-        logLevel: work.logLevel,
-        principal: work.principal,
-        from: work.from,
-        retry: work.retry,
-      });
-      this.running.add(request);
-      const over = (enteredAt: number | undefined): void => {
-        this.running.delete(request);
-        if (enteredAt !== undefined) this.gate.leave(enteredAt);
-      };
-      const piece = new Piece<T>({ request, resolve, reject, over });
-      const begin = (): void => piece.begin(() => handler(this.#module(lease), request));
-      try {
-        work.accepted?.(request);
-        const room = this.gate.enter(request);
-        if (room === undefined) begin();
-        else room.then(begin, (error: unknown) => piece.fail(error));
-      } catch (error) {
-        piece.fail(error);
-      }
-    });
+  serve<T>(work: Work, handle: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.take(work, { handle, resolve, reject }));
   }
 
-  #module(lease: Lease): Handler {
-    const module = lease.module(this.name) ?? (this.answers.size > 0 ? noModule : undefined);
+  take<T>(work: Work, runner: Runner<T>): void {
+    const request = new Request({
+      services: this.#options.services,
+      lease: this.#options.lease(),
+      interface: this.name,
+      label: work.label,
+      timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
+      trace: work.trace,
+      logLevel: work.logLevel,
+      principal: work.principal,
+      from: work.from,
+      retry: work.retry,
+    });
+    this.running.add(request);
+    const piece = new Piece<T>(request, runner, this);
+    try {
+      work.accepted?.(request);
+      const room = this.gate.enter(request);
+      if (room === undefined) piece.begin(enter, this, request, runner);
+      else
+        room.then(
+          () => piece.begin(enter, this, request, runner),
+          (error: unknown) => piece.fail(error),
+        );
+    } catch (error) {
+      piece.fail(error);
+    }
+  }
+
+  /** A piece of work is over (piece.ts). */
+  over(request: Request, enteredAt: number | undefined): void {
+    this.running.delete(request);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt);
+  }
+
+  module(request: Request): Handler {
+    const module = request.lease.module(this.name) ?? (this.answers.size > 0 ? noModule : undefined);
     if (module !== undefined) return module;
     throw new CageError(
       "NOT_FOUND",
@@ -108,5 +114,9 @@ export class Host implements InterfaceHost {
     }
   }
 }
+
+/** One function for all of them: a request costs no closure. */
+const enter = <T>(host: Host, request: Request, runner: Runner<T>): T | Promise<T> =>
+  runner.handle(host.module(request), request);
 
 const noModule: Handler = Object.freeze({});

@@ -44,8 +44,8 @@ export interface Interface {
 export interface Work {
   readonly label: string;
   /** At most this long, from now. Default: the interface's own limit (10 s). */
-  readonly timeoutMs?: number;
-  readonly trace?: Trace;
+  readonly timeoutMs?: number | undefined;
+  readonly trace?: Trace | undefined;
   readonly logLevel?: LogLevel;
   readonly principal?: unknown;
   /** The peer's address or instance, as text. */
@@ -56,6 +56,13 @@ export interface Work {
    */
   readonly accepted?: (request: Request) => void;
   readonly retry?: { readonly id: string; readonly attempt: number };
+}
+
+/** What a piece of work does, and what becomes of it: an object for those who cannot afford a promise a request. */
+export interface Runner<T> {
+  handle(module: Handler, request: Request): Promise<T> | T;
+  resolve(value: T): void;
+  reject(error: unknown): void;
 }
 
 export type Handler = Readonly<Record<string, unknown>>;
@@ -81,6 +88,8 @@ export interface InterfaceHost {
    * slot; or with OVERLOADED at once when it could not begin in time (`details.retryAfterMs`: ask again then).
    */
   serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T>;
+  /** As `serve`, with one call of `resolve` or `reject` in place of a promise. */
+  take<T>(work: Work, runner: Runner<T>): void;
   /** Calls back after each swap of generations, for those who derive something from the module (routes, IDL). */
   onSwap(listener: () => void): () => void;
   /** The module in the current generation, to look at outside a request (never to run). */

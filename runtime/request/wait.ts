@@ -7,7 +7,7 @@
  */
 import { type CageError, Expired } from "../errors.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
-import { now, outside, type Request, type Stoppable } from "./request.ts";
+import { now, type Request, type Stoppable } from "./request.ts";
 
 export class Wait implements Stoppable {
   /** As a request's. */
@@ -24,7 +24,7 @@ export class Wait implements Stoppable {
     this.#what = what;
     this.#limitMs = limitMs;
     this.deadline = Math.min(request.deadline, now() + limitMs);
-    this.#alarm = outside(() => alarmAt(this.deadline, () => this.stopped));
+    this.#alarm = alarmAt(this.deadline, () => this.stopped);
     this.#forget = request.onStop((why) => this.#stop(why));
   }
 

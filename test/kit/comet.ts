@@ -40,6 +40,13 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
       await running.before(work);
       return await asRequest(async (request) => await handler(running.module as Handler, request));
     },
+    take(work, runner) {
+      const done = host.serve(work, (module, request) => runner.handle(module, request));
+      done.then(
+        (value) => runner.resolve(value),
+        (error: unknown) => runner.reject(error),
+      );
+    },
     onSwap: () => () => {},
     peek: () => running.module as Handler,
   };

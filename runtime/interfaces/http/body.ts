@@ -7,7 +7,7 @@ import type { Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
 import { CageError } from "../../errors.ts";
 import { alarmAt, dismiss } from "../../request/deadline.ts";
-import { now, outside } from "../../request/request.ts";
+import { now, type Request } from "../../request/request.ts";
 
 export function hasBody(incoming: IncomingMessage): boolean {
   if (incoming.httpVersionMajor === 2) return !(incoming as unknown as Http2ServerRequest).stream.endAfterHeaders;
@@ -27,13 +27,18 @@ const left = (cause?: unknown): CageError =>
   new CageError("CANCELLED", "the client went away before its body was read", { cause });
 
 /** Rejects with TOO_LARGE, EXPIRED (as 408: the client was slow, not we) or CANCELLED. */
-export function readWhole(incoming: IncomingMessage, limits: { maxBytes: number; timeoutMs: number }): Promise<Buffer> {
+export function readWhole(
+  incoming: IncomingMessage,
+  request: Request,
+  limits: { maxBytes: number; timeoutMs: number },
+): Promise<Buffer> {
   const { maxBytes, timeoutMs } = limits;
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     const stop = (error: CageError): void => {
       dismiss(alarm);
+      forget();
       incoming.off("data", take);
       incoming.pause();
       chunks.length = 0;
@@ -46,10 +51,14 @@ export function readWhole(incoming: IncomingMessage, limits: { maxBytes: number;
     };
     const late = () =>
       stop(new CageError("EXPIRED", `the body did not arrive within ${timeoutMs} ms`, { status: 408 }));
-    const alarm = outside(() => alarmAt(now() + timeoutMs, late));
+    const alarm = alarmAt(now() + timeoutMs, late);
+    // Once a request was answered before its body had come, node tells nobody that the rest will not: without this the
+    // wait, and the slot with it, would have no end.
+    const forget = request.onStop(stop);
     incoming.on("data", take);
     incoming.once("end", () => {
       dismiss(alarm);
+      forget();
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes));
     });
     incoming.once("error", (error) => stop(left(error)));

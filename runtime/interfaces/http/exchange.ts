@@ -9,8 +9,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import { type Request, until } from "../../request/request.ts";
-import type { Handler, InterfaceHost, Work } from "../interface.ts";
+import type { Request, Trace } from "../../request/request.ts";
+import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
 import { type Arrived, type Ask, Asked } from "./ask.ts";
 import { BodyStream, checkLength, hasBody, interpreted, readWhole } from "./body.ts";
@@ -34,7 +34,7 @@ export type Expectation = "none" | "continue" | "other";
 
 type Headers = Readonly<Record<string, string>>;
 
-export class Exchange implements Owed, Way, Arrived {
+export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
   readonly method: string;
@@ -75,11 +75,16 @@ export class Exchange implements Owed, Way, Arrived {
     if (++connection.asked >= options.maxRequestsPerConnection) connection.ending = true;
     // Of HTTP/1 the connection tells; here only this stream may be gone.
     if (this.incoming.httpVersionMajor === 2) this.outgoing.once("close", () => this.left());
-    const done = (): void => connection.done(this);
-    host
-      .serve(this.#work(), (module, request) => this.#serve(module, request))
-      .catch((error) => this.#fail(error))
-      .then(done, done);
+    host.take(this, this);
+  }
+
+  resolve(): void {
+    this.#connection.done(this);
+  }
+
+  reject(error: unknown): void {
+    const done = (): void => this.resolve();
+    this.#fail(error).then(done, done);
   }
 
   left(): void {
@@ -134,30 +139,31 @@ export class Exchange implements Owed, Way, Arrived {
 
   // --- the way of a request ----------------------------------------------------------------------------------------
 
-  #work(): Work {
+  /** While there is no route: whatever strangers ask for must not become a label each. */
+  get label(): string {
+    return noRoute[this.method] ?? "OTHER (no route)";
+  }
+
+  get trace(): Trace | undefined {
     const { traceparent, tracestate } = this.incoming.headers;
-    const trace = traceparent === undefined ? undefined : traceOf(traceparent, tracestate);
-    const timeoutMs = this.#deadline();
-    const label = `${this.method} ${this.path}`;
-    const { from } = this;
-    if (trace === undefined && timeoutMs === undefined) return { label, from };
-    return { label, from, ...(trace ? { trace } : {}), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+    return traceparent === undefined ? undefined : traceOf(traceparent, tracestate);
+  }
+
+  accepted(request: Request): void {
+    this.#request = request;
+    if (this.#left) this.left();
   }
 
   /** What a trusted peer still has; anybody else could only harm itself with it, but also learn how we fail. */
-  #deadline(): number | undefined {
+  get timeoutMs(): number | undefined {
     const { deadlineHeader } = this.#site.options;
     if (deadlineHeader === undefined || !this.#connection.trusted) return undefined;
     const said = this.headers[deadlineHeader];
     return said !== undefined && /^\d{1,10}$/.test(said) ? Number(said) : undefined;
   }
 
-  #serve(module: Handler, request: Request): unknown {
+  handle(module: Handler, request: Request): unknown {
     this.#module = module;
-    this.#request = request;
-    // Whatever strangers ask for must not become a label each.
-    request.label = noRoute[this.method] ?? "OTHER (no route)";
-    if (this.#left) throw new CageError("CANCELLED", "the client went away");
     this.#admit();
     const hit = match(module, this.#site.answered, this.method, this.path);
     if (isReply(hit)) {
@@ -172,13 +178,14 @@ export class Exchange implements Owed, Way, Arrived {
     checkLength(this.incoming, maxBytes);
     if (found.streams) {
       const stream = new BodyStream(this.incoming, maxBytes, () => this.#continue());
+      // As of a body that is read whole: an answer that was given before it came is the end of waiting for it.
+      request.onStop((why) => stream.destroy(why));
       return this.#answer(found, new Asked(this, params, undefined, stream));
     }
     this.#continue();
-    // Once a request was answered before its body had come, node tells nobody that the rest will not: without this the wait,
-    // and the slot with it, would have no end.
-    const whole = until(request, readWhole(this.incoming, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }));
-    return whole.then((bytes) => this.#answer(found, new Asked(this, params, interpreted(this.incoming, bytes))));
+    return readWhole(this.incoming, request, { maxBytes, timeoutMs: this.#site.options.bodyTimeoutMs }).then((bytes) =>
+      this.#answer(found, new Asked(this, params, interpreted(this.incoming, bytes))),
+    );
   }
 
   #answer(found: Found, ask: Ask): unknown {

@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { events } from "../../../../runtime/health/events.ts";
 import { type Ask, reply } from "../../../../runtime/interfaces/http/http.ts";
-import { current } from "../../../../runtime/request/request.ts";
+import { request } from "../../../../runtime/request/door.ts";
 import { closeServers, makeCertificate, serve, temporaryFolder } from "../../../kit/http.ts";
 import { needing } from "../../../kit/needs.ts";
 
@@ -220,8 +220,9 @@ describe("the http interface with HTTP/2", () => {
       {
         routes: {
           "GET /": () => {
+            const { signal } = request;
             enter();
-            return new Promise((_, reject) => current().onStop(reject));
+            return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
           },
         },
       },
