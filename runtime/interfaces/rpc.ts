@@ -79,7 +79,7 @@ class Rpc implements Interface {
     const session = new Session(
       socket,
       // Which node this is, is no outsider's to know.
-      { me: { node: "", cage: this.#host.cage }, side: "accepted", keyOf: (cage) => this.#host.keyOf(cage) },
+      { me: { node: "-", cage: this.#host.cage }, side: "accepted", keyOf: (cage) => this.#host.keyOf(cage) },
       {
         serve: (from, path, args, carry, stop, send) => this.#serve(address, from, path, args, carry, stop, send),
         // What is published is between cages.
