@@ -115,7 +115,7 @@ export class Request {
   #lease: Lease | undefined;
   #controller: AbortController | undefined;
   #alarm: Alarm | undefined;
-  #stops: Set<(why: CageError) => void> | undefined;
+  #stops: ((why: CageError) => void)[] | undefined;
   #stopped: CageError | undefined;
 
   constructor(options: RequestOptions) {
@@ -201,10 +201,14 @@ export class Request {
       listener(already);
       return () => {};
     }
-    this.#stops ??= new Set();
-    this.#stops.add(listener);
+    // A list, for there is one or a few; replaced when one leaves, for it may be walked just then.
+    if (this.#stops === undefined) this.#stops = [listener];
+    else this.#stops.push(listener);
     this.#alarm ??= alarmAt(this.deadline, () => this.stopped);
-    return () => void this.#stops?.delete(listener);
+    return () => {
+      const only = this.#stops?.length === 1 && this.#stops[0] === listener;
+      this.#stops = only ? undefined : this.#stops?.filter((each) => each !== listener);
+    };
   }
 
   /** Aborts at the deadline or on cancel. Made on first use: most requests never ask, and a signal costs 3 us. */
@@ -229,7 +233,7 @@ export class Request {
     // Inside: what listens to the signal is its own code, and neither the wheel's nor that of whoever cancels.
     if (this.#stops !== undefined)
       run(this, () => {
-        for (const listener of this.#stops ?? []) listener(why);
+        for (const listener of this.#stops ?? []) if (this.#stops?.includes(listener)) listener(why);
       });
     this.#stops = undefined;
   }

@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
       " ",
     ),
   page: ["ratio"],
+  http: ["node_ratio", "fastify_ratio", "hono_ratio"],
 };
 
 const run = (name: string): Promise<string> =>
