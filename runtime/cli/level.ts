@@ -22,8 +22,8 @@ const conditions = {
 } as const;
 
 export const level: Command = {
-  usage: "NAME [LEVEL|off] [--label L] [--principal P] [--trace ID] [--from ADDRESS] [--for 10m]",
-  summary: "log requests more closely for a while: by label, who asks, trace or address",
+  usage: "NAME [LEVEL|off] [--principal P] [--label L] [--for 10m]",
+  summary: "log requests more closely for a while: by who asks, label, --trace ID, --from ADDRESS",
   options: { ...conditions, for: { type: "string" } },
   async run(given) {
     const [cage, word] = given.words;
