@@ -4,17 +4,19 @@
  * async handler, JSON. The ratios are medians of the turns' own. The load is Debian's wrk where it is installed. Where
  * the machine is busy with other things, the processor time of a request (Linux, the main thread) says more: `cpu_ratio`.
  *
- * What was tried (2026-11-21, Node 20.20, 2 busy cores; processor time a request, of which some 9 us are the system's
- * write, the same for all): bare 10.7 us, fastify 11.5, hono 12.7. With AsyncLocalStorage around bare's handler 12.1: its
- * hooks see every tick and promise. Ours was 26 at first:
+ * What was tried (2026-11-21, Node 20.20, 2 cores at a load of 8 and more, so within some 10 %), as processor time of a
+ * request in multiples of bare node:http's in the same run (10.5 to 12 us, most of it the system's write):
  *
- *     random bytes for a trace id, twice a request         -5 us      fetched for many at once; made on first use
- *     AsyncLocalStorage.exit around the deadline's timer   -3 us      it turns the hooks off and on: run(undefined) instead
- *     a promise of the host's, catch and then              -1.5 us    callbacks (Host.take), one object a request
- *     five closures a lease, a Set and a Map entry a deadline,
- *     a joined name a metric, an object of headers         -1.5 us    classes, rings, nested maps, a list of pairs
+ *     bare, its handler async and inside an AsyncLocalStorage      1.15     hooks see every tick and promise
+ *     ours, as it was                                              2.0      and more before: a profile had a fifth of
+ *                                                                           all samples in randomBytes for trace ids
+ *     AsyncLocalStorage.run(undefined) in place of exit            1.6      exit turns node's hooks off and on again
+ *     Host.take (callbacks) in place of a promise, catch and then;
+ *     classes in place of closures, rings in place of sets, no
+ *     joined names in metrics, trace ids on first use              1.4
+ *     fastify 1.05, hono 1.2
  *
- * which leaves 15: over the floor 1.2 us of hooks, some 2 of request, router, events and metrics, the rest node's.
+ * What is left of ours is 0.15 of hooks and 0.25 of request, router, events and metrics, of which no part stands out.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
