@@ -3,7 +3,8 @@
  *
  * `code` is stable and is what crosses processes; `retryable` says that the same attempt may succeed later;
  * `status` is what HTTP answers. An error made by the runtime is a `CageError`; an application may throw one with a
- * code of its own. Classes do not survive a process border (nor two copies of the runtime), so recognise by `code`.
+ * code of its own (`failure`, rpc/failure.ts). Classes do not survive a process border, nor two copies of the runtime:
+ * `instanceof` goes by brand and code here, so `error instanceof Terminal` is true wherever the error came from.
  *
  * Outsiders are told `code` and the sentence (`told(error)`), never a stack; the operator gets all of it.
  */
@@ -45,8 +46,12 @@ export interface ErrorOptions {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+const brand = Symbol.for("cage.error");
+
 /** An error with a code. `message` is a lower-case sentence: what, why, and how to mend it. */
 export class CageError extends Error {
+  /** Set by the classes below: an error is one of theirs by this, whoever made it. */
+  static readonly code?: Code;
   readonly code: string;
   readonly status: number;
   readonly retryable: boolean;
@@ -54,29 +59,84 @@ export class CageError extends Error {
 
   constructor(code: Code | (string & {}), message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    const row = code in codes ? codes[code as Code] : undefined;
-    this.name = "CageError";
+    const row = Object.hasOwn(codes, code) ? codes[code as Code] : undefined;
+    this.name = Object.hasOwn(names, code) ? (names[code] as string) : "CageError";
     this.code = code;
     // An application's own code is a refusal that its author named: the caller's to handle, so 422 and final.
     this.status = options.status ?? row?.status ?? 422;
     this.retryable = options.retryable ?? row?.retryable ?? false;
     this.details = options.details;
   }
+
+  get [brand](): true {
+    return true;
+  }
+
+  static override readonly [Symbol.hasInstance] = belongs;
 }
+
+function belongs(this: { readonly code?: Code }, value: unknown): boolean {
+  if (typeof value !== "object" || value === null || (value as { [brand]?: unknown })[brand] !== true) return false;
+  if (this === CageError) return true;
+  return Object.hasOwn(this, "code")
+    ? (value as CageError).code === this.code
+    : Function.prototype[Symbol.hasInstance].call(this, value);
+}
+
+const names: Readonly<Record<string, string>> = {
+  TERMINAL: "Terminal",
+  EXPIRED: "Expired",
+  CANCELLED: "Cancelled",
+  OVERLOADED: "Overloaded",
+  UNAVAILABLE: "Unavailable",
+  UNKNOWN_OUTCOME: "UnknownOutcome",
+};
 
 /** Thrown by an author to say: retrying this will never help. */
 export class Terminal extends CageError {
+  static override readonly code = "TERMINAL";
   constructor(message: string, options: ErrorOptions = {}) {
     super("TERMINAL", message, options);
-    this.name = "Terminal";
   }
 }
 
 /** The request's deadline passed before the work was done. */
 export class Expired extends CageError {
+  static override readonly code = "EXPIRED";
   constructor(message: string, options: ErrorOptions = {}) {
     super("EXPIRED", message, options);
-    this.name = "Expired";
+  }
+}
+
+/** Whoever asked stopped waiting. */
+export class Cancelled extends CageError {
+  static override readonly code = "CANCELLED";
+  constructor(message: string, options: ErrorOptions = {}) {
+    super("CANCELLED", message, options);
+  }
+}
+
+/** Refused because there is too much to do; nothing was done. `details.retryAfterMs`, where it is known. */
+export class Overloaded extends CageError {
+  static override readonly code = "OVERLOADED";
+  constructor(message: string, options: ErrorOptions = {}) {
+    super("OVERLOADED", message, options);
+  }
+}
+
+/** It could not be reached; nothing was done. */
+export class Unavailable extends CageError {
+  static override readonly code = "UNAVAILABLE";
+  constructor(message: string, options: ErrorOptions = {}) {
+    super("UNAVAILABLE", message, options);
+  }
+}
+
+/** The connection was lost after the call was sent: it may or may not have been done. */
+export class UnknownOutcome extends CageError {
+  static override readonly code = "UNKNOWN_OUTCOME";
+  constructor(message: string, options: ErrorOptions = {}) {
+    super("UNKNOWN_OUTCOME", message, options);
   }
 }
 

@@ -6,7 +6,8 @@
  *     resources, sql, list     ways out by name, and SQL that can only bind
  *     hooks, background, keep  the life of a module, work that outlives its request, values that outlive generations
  *     reply, defineCage, secret, config, log, operator
- *     CageError, Terminal      errors with a code; "retrying this will never help"
+ *     CageError, Terminal, Expired, Cancelled, Overloaded, Unavailable, UnknownOutcome     errors with a code
+ *     failure, isFailure       errors that an api declares, and how its callers tell them apart
  */
 
 export { z } from "../lib/schema.ts";
@@ -18,7 +19,18 @@ export { operator } from "./cage/operator.ts";
 export type { Overrides } from "./cage/overrides.ts";
 export { type Secret, secret } from "./cage/secret.ts";
 export type { Status } from "./cage/supervisor.ts";
-export { CageError, coded, Expired, Terminal, told } from "./errors.ts";
+export type { Answered } from "./engine/engine.ts";
+export {
+  CageError,
+  Cancelled,
+  coded,
+  Expired,
+  Overloaded,
+  Terminal,
+  told,
+  Unavailable,
+  UnknownOutcome,
+} from "./errors.ts";
 export { type Log, log } from "./health/log.ts";
 export type { Snapshot } from "./health/metrics.ts";
 export type { CometSession } from "./interfaces/comet/conversation.ts";
@@ -31,3 +43,4 @@ export type { CallView } from "./retry/call.ts";
 export type { RetrySummary } from "./retry/steering.ts";
 export { fn } from "./rpc/api.ts";
 export { cage } from "./rpc/cage.ts";
+export { type Failed, type Failure, failure, isFailure } from "./rpc/failure.ts";

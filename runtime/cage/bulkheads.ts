@@ -6,13 +6,14 @@
  *
  *     bulkheads.configure(plan.calls);
  *     await bulkheads.call(request, { cage: "billing" }, "the call of billing.holds.create",
- *       (remainingMs, signal) => engine.call(...));
+ *       (remainingMs, stop) => engine.call(...));
  *
- * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, it ends
- * here with EXPIRED, whatever the callee does, and the callee is told to stop.
+ * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, or its
+ * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop.
  */
+import type { Stop } from "../engine/engine.ts";
 import { Gate, type GateStatus, type Limits } from "../request/gate.ts";
-import { type Request, type Target, until, within } from "../request/request.ts";
+import type { Request, Target } from "../request/request.ts";
 import { Wait } from "../request/wait.ts";
 
 export interface CallLimits extends Limits {
@@ -49,15 +50,15 @@ export class Bulkheads {
     request: Request,
     to: Target,
     what: string,
-    send: (remainingMs: number, signal: AbortSignal) => Promise<T>,
+    send: (remainingMs: number, stop: Stop) => Promise<T>,
   ): Promise<T> {
     const gate = this.#gate(to.cage);
     const limitMs = Math.min(to.timeoutMs ?? longest, limitsOf(this.#limits, to.cage).timeoutMs ?? longest);
-    if (limitMs >= request.remaining)
-      return await gate.pass(request, () => within(request, what, send(request.remaining, request.signal)));
-    const wait = new Wait(request, limitMs, what);
+    if (limitMs >= request.remaining && to.signal === undefined)
+      return await gate.pass(request, () => send(request.remaining, request));
+    const wait = new Wait(request, what, { limitMs, signal: to.signal });
     try {
-      return await gate.pass(wait, () => until(wait, send(wait.remaining, wait.signal)));
+      return await gate.pass(wait, () => send(wait.remaining, wait));
     } finally {
       wait.end();
     }

@@ -6,15 +6,15 @@
  *                             `----- verbs (what the control socket can ask)
  *
  * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
- * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves, calls in).
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves).
  *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import type { Carry, Engine, Instance } from "../engine/engine.ts";
+import { type Carry, type Engine, type Serve, stopOf } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
-import { CageError } from "../errors.ts";
+import { CageError, Expired } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
@@ -30,6 +30,8 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
+import { isStream } from "../rpc/stream.ts";
+import { permit } from "./allow.ts";
 import { Bulkheads } from "./bulkheads.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
@@ -37,6 +39,7 @@ import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
+import { keysOf } from "./keys.ts";
 import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
 import { Overdue } from "./overdue.ts";
@@ -132,11 +135,12 @@ export class Cage {
     this.engine =
       trial?.engine ??
       new LocalEngine({
-        me: { node, cage: name },
+        me: { node, cage: name, process: options.process ?? 1 },
         runDir: paths.run,
         stateDir: paths.state,
-        socketOf: (cage) => socketOf(paths, "rpc", cage),
-        ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
+        socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
+        keyOf: keysOf(paths, name),
+        listen: async (server, path) => void (await link.listen(server, { path })),
       });
     this.services = {
       node,
@@ -157,7 +161,7 @@ export class Cage {
     this.retries = this.#leads
       ? openRetries({
           file: join(paths.state, name, "retry.sqlite"),
-          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
+          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, stopOf(signal)),
         })
       : retriesOf(async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean });
     const figures = this.#leads ? "figures.json" : `figures.${options.process}.json`;
@@ -188,8 +192,11 @@ export class Cage {
     this.types.start();
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
-    await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
-    this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
+    await this.engine.start(this.#serveCall);
+    this.engine.subscribe(upSubject, (cage) => {
+      this.engine.revive(String(cage));
+      this.retries.wake(String(cage));
+    });
     await this.retries.start();
     if (this.#leads) this.stale.start();
   }
@@ -446,14 +453,8 @@ export class Cage {
 
   // --- calls -------------------------------------------------------------------------------------------------------
 
-  async #serveCall(
-    from: Instance,
-    path: string,
-    args: readonly unknown[],
-    carry: Carry,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    if (path.startsWith("self.")) return await invoke({ self: selfApi(this) }, path, args);
+  readonly #serveCall: Serve = (from, path, args, carry, stop, send) => {
+    if (path.startsWith("self.")) return this.#tell(path, args);
     const work = {
       label: path,
       timeoutMs: carry.remainingMs,
@@ -461,17 +462,20 @@ export class Cage {
       logLevel: carry.logLevel,
       principal: from,
       from: `${from.node}.${from.cage}`,
-      accepted(request: Request) {
-        const stop = () => request.cancel("the caller stopped waiting");
-        // The signal is of this call alone, and is forgotten with it.
-        if (signal.aborted) stop();
-        else signal.addEventListener("abort", stop, { once: true });
-      },
+      // Forgotten with the call.
+      accepted: (request: Request) => void stop.onStop(() => request.cancel("the caller stopped waiting")),
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
-    return await this.#callsIn.serve(work, (_, request) =>
-      invoke(request.lease.module("api") as Api | undefined, path, args),
-    );
+    return this.#callsIn.serve(work, (_, request) => {
+      permit(this.plan.allow, this.name, from, path);
+      const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
+      // What is there already needs nobody to watch over it.
+      return isPromised(answer) || isStream(answer) ? lasting(answer, send) : answer;
+    });
+  };
+
+  async #tell(path: string, args: readonly unknown[]): Promise<unknown> {
+    return await invoke({ self: selfApi(this) }, path, args);
   }
 
   async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
@@ -486,17 +490,20 @@ export class Cage {
     const startedAt = performance.now();
     let failure: unknown;
     try {
-      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, signal) => {
+      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, stop) => {
         const carry: Carry = {
           remainingMs,
           trace: { id: request.trace.id, span: request.trace.span },
           logLevel: request.logLevel,
         };
-        return this.engine.call(to, path, args, carry, signal);
+        return this.engine.call(to, path, args, carry, stop);
       });
     } catch (error) {
-      failure = error;
-      throw error;
+      failure =
+        error instanceof Expired && error === request.stopped
+          ? new Expired(`the call of ${to.cage}.${path}: the deadline of ${request.label} passed`, { cause: error })
+          : error;
+      throw failure;
     } finally {
       events.emit("call.done", { cage: to.cage, path, durationMs: performance.now() - startedAt, error: failure });
     }
@@ -512,10 +519,18 @@ const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";
 
-const leaseOf = (generation: Generation<Attachment>): Lease => new GenerationLease(generation);
+/** An answer that takes its time. Its request lives as long, and with it its place, its deadline and its generation. */
+async function lasting(answer: unknown, send: Parameters<Serve>[5]): Promise<unknown> {
+  const value = await answer;
+  return isStream(value) ? await send(value) : value;
+}
 
-/** One a request, so a class: its methods are made once. */
-class GenerationLease implements Lease {
+const isPromised = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+
+const leaseOf = (generation: Generation<Attachment>): Lease => new Held(generation);
+
+class Held implements Lease {
   readonly id: number;
   readonly #generation: Generation<Attachment>;
   readonly #hold: Hold;
@@ -527,8 +542,8 @@ class GenerationLease implements Lease {
   }
 
   module(name: string): Readonly<Record<string, unknown>> | undefined {
-    const module = this.#generation.module(name);
-    return module === undefined && name === "rpc" ? noModule : module;
+    // Calls are answered by api.ts, not by a module named after an interface.
+    return this.#generation.module(name) ?? (name === "rpc" ? noModule : undefined);
   }
 
   resource(name: string): unknown {
@@ -555,5 +570,4 @@ class GenerationLease implements Lease {
   }
 }
 
-/** Calls are answered by api.ts, not by a module named after an interface. */
 const noModule = Object.freeze({});

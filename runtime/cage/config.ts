@@ -17,6 +17,7 @@ import { CageError } from "../errors.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { Range } from "../request/adaptive.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
+import type { Allow } from "./allow.ts";
 import { type CallLimits, defaultCallLimits } from "./bulkheads.ts";
 import type { CanaryOptions } from "./canary.ts";
 
@@ -46,6 +47,8 @@ export interface CageConfig {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** A new generation takes a share of the requests first, and is rolled back when it does worse (canary.ts). */
   readonly canary?: Partial<CanaryOptions>;
+  /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
+  readonly allow?: Allow;
   /**
    * The cage runs in so many processes, which share its listeners; default 1. For work that fills a processor: what a
    * module keeps in memory is each process's own.
@@ -92,6 +95,7 @@ const shape = z.strictObject({
   // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
   processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
+  allow: z.record(z.string(), z.array(z.string())).optional(),
   canary: z
     .strictObject({
       share: z.number().gt(0).max(1).default(0.1),
@@ -135,6 +139,7 @@ export interface Plan {
   readonly waiting: number;
   readonly calls: Readonly<Record<string, CallLimits>>;
   readonly test: "gate" | "off";
+  readonly allow: Allow | undefined;
   readonly canary: CanaryOptions | undefined;
   readonly processes: number;
 }
@@ -220,11 +225,12 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, calls, settings, test, typecheck, canary, processes } = config;
+  const { timeoutMs, running, waiting, calls, settings, test, allow, typecheck, canary, processes } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
-  return { interfaces, resources, timeoutMs, running, waiting, calls, settings, test, typecheck, canary, processes };
+  const limits = { timeoutMs, running, waiting, calls, processes };
+  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary };
 }
 
 async function find<P>(

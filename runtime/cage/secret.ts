@@ -38,6 +38,11 @@ export function secret(name: string): Secret {
 
 function fromFile(name: string): string {
   if (directory === undefined) throw new CageError("CONFIG", `secret ${name} was asked for outside a cage`);
+  return keptIn(directory, name);
+}
+
+/** 256 random bits under this name, as text; made when it is not there yet. */
+export function keptIn(directory: string, name: string): string {
   const file = join(directory, name);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (!existsSync(file)) make(file);

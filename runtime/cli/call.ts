@@ -1,7 +1,9 @@
 /** ./cage call CAGE MODULE.FUNCTION [ARGUMENT ...]: one call, as another cage would make it. Arguments are JSON. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import { keysOf } from "../cage/keys.ts";
 import { socketOf } from "../cage/paths.ts";
+import { stopOf } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
 import { CageError, Expired } from "../errors.ts";
 import type { Command } from "./main.ts";
@@ -21,7 +23,8 @@ export const call: Command = {
       me: { node: hostname(), cage: "cli" },
       runDir: given.paths.run,
       stateDir: given.paths.state,
-      socketOf: (name) => socketOf(given.paths, "rpc", name),
+      socketOf: (name, process) => socketOf(given.paths, "rpc", name, process),
+      keyOf: keysOf(given.paths, "cli"),
     });
     const trace = { id: randomBytes(16).toString("hex"), span: randomBytes(8).toString("hex") };
     const late = new AbortController();
@@ -32,7 +35,7 @@ export const call: Command = {
         path,
         args,
         { remainingMs: timeoutMs, trace, logLevel: "info" },
-        late.signal,
+        stopOf(late.signal),
       );
       const forPrograms = given.flags["json"] === true;
       // JSON has no undefined.

@@ -4,8 +4,10 @@
  *
  * Promises: `call` answers, or rejects by the deadline with a code (NO_SUCH_CAGE when nobody runs it, UNAVAILABLE when it
  * cannot be reached and nothing was sent, UNKNOWN_OUTCOME when the connection was lost after sending). `publish` is at
- * most once, in order per publisher. `kv` is lossy memory: what must survive belongs in a store.
+ * most once, in order per publisher. `kv` is lossy memory: what must survive belongs in a store. A call ends at the
+ * latest when whoever waits stopped waiting, with the reason; the callee then stops too. A stream lives as long as the call.
  */
+import type { CageError } from "../errors.ts";
 import type { LogLevel, Target, Trace } from "../request/request.ts";
 
 /** What goes along with a call; times are remaining milliseconds, because clocks differ. */
@@ -19,21 +21,62 @@ export interface Carry {
 export interface Instance {
   readonly node: string;
   readonly cage: string;
+  /** Of a cage of several processes; absent means 1. */
+  readonly process?: number;
 }
 
+/** What one of several instances said. */
+export type Answered<T> = { readonly node: string; readonly process: number } & (
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: CageError }
+);
+
+/** Whoever waits, as who is asked sees it: whether it still does. A Request is one; listening costs less than a signal. */
+export interface Stop {
+  /** Why it stopped waiting; undefined while it waits. */
+  readonly stopped: Error | undefined;
+  /** Calls back once, at once when that was before. Returns how to stop listening. */
+  onStop(listener: (why: Error) => void): () => void;
+}
+
+export const stopOf = (signal: AbortSignal): Stop => ({
+  get stopped() {
+    return signal.aborted ? (signal.reason as Error) : undefined;
+  },
+  onStop(listener) {
+    const tell = () => listener(signal.reason as Error);
+    if (signal.aborted) tell();
+    else signal.addEventListener("abort", tell, { once: true });
+    return () => signal.removeEventListener("abort", tell);
+  },
+});
+
+/**
+ * Answers a call. Arguments that were streams are async iterables. To answer with a stream it passes it to `send`, which
+ * resolves when the stream came to its end at either side; what serve itself answers is then of no account. `from` is
+ * proven by the connection, never claimed.
+ */
+export type Serve = (
+  from: Instance,
+  path: string,
+  args: readonly unknown[],
+  carry: Carry,
+  stop: Stop,
+  send: (items: AsyncIterable<unknown>) => Promise<void>,
+) => Promise<unknown>;
+
 export interface Engine {
-  start(
-    serve: (
-      from: Instance,
-      path: string,
-      args: readonly unknown[],
-      carry: Carry,
-      signal: AbortSignal,
-    ) => Promise<unknown>,
-  ): Promise<void>;
+  start(serve: Serve): Promise<void>;
   /** Instances that answer now; all cages when no name is given. */
   discover(cage?: string): Promise<readonly Instance[]>;
-  call(to: Target, path: string, args: readonly unknown[], carry: Carry, signal?: AbortSignal): Promise<unknown>;
+  /**
+   * Of several instances one gets it (rpc/balance.ts); with `via: "all"` each, and what they say is the answer (Answered),
+   * a failure of one failing none. An answer that is a stream is an async iterable; an async iterable among the
+   * arguments goes as a stream.
+   */
+  call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown>;
+  /** The cage said that it is there again: what is held against its instances is forgotten. */
+  revive(cage: string): void;
   /** Tells every instance on every node that subscribed to `subject` (dotted words; a last `*` matches the rest). */
   publish(subject: string, data: unknown): Promise<void>;
   subscribe(subject: string, listener: (data: unknown, from: Instance) => void): () => void;

@@ -30,6 +30,12 @@ export interface Target {
   readonly cage: string;
   readonly node?: string;
   readonly timeoutMs?: number;
+  /** Every instance is asked, and what each says collected. */
+  readonly via?: "all";
+  /** Without an answer after so long an idempotent call is sent to a second instance too. */
+  readonly hedgeMs?: number;
+  /** Ends the wait for a call's answer; of no meaning to a retried call. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RetryOptions {
@@ -266,9 +272,10 @@ export const maybeCurrent = (): Request | undefined => storage.getStore();
 export const run = <T, A extends unknown[]>(request: Request, fn: (...args: A) => T, ...args: A): T =>
   storage.run(request, fn, ...args);
 
-/** Runs `fn` outside any request: for sockets, pools and timers of the runtime, which must not pin one. Not `exit`: that turns node's hooks
- * off and on again, which costs 3 us. */
-export const outside = <T>(fn: () => T): T => storage.run(undefined as never, fn);
+/** Runs `fn` outside any request: for sockets, pools and timers of the runtime, which must not pin one. */
+export const outside = <T>(fn: () => T): T =>
+  // Not storage.exit(fn): that switches the hooks of all promises off and on again, some microseconds each time.
+  storage.run(undefined as unknown as Request, fn);
 
 /** What can end before the work that it waits for: a request, or a shorter wait inside one (wait.ts). */
 export type Stoppable = Pick<Request, "deadline" | "remaining" | "stopped" | "onStop" | "signal">;

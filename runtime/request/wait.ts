@@ -1,13 +1,18 @@
 /**
- * A wait inside a request with a limit of its own: it ends at the lesser of that and what the request has left, or with the
- * request's cancel. Make one only where the limit is the lesser; else the request itself does.
+ * A wait inside a request with a limit or a signal of its own: it ends with the first of those and the request. Make one
+ * only where it has; else the request itself does.
  *
- *     const wait = new Wait(request, 2_000, "the call of billing.holds.create");
+ *     const wait = new Wait(request, "the call of billing.holds.create", { limitMs: 2_000, signal });
  *     try { return await gate.pass(wait, () => until(wait, send(wait.signal))); } finally { wait.end(); }
  */
-import { type CageError, Expired } from "../errors.ts";
+import { CageError, Cancelled, Expired } from "../errors.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import { now, type Request, type Stoppable } from "./request.ts";
+
+export interface WaitLimits {
+  readonly limitMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
 
 export class Wait implements Stoppable {
   /** As a request's. */
@@ -20,12 +25,19 @@ export class Wait implements Stoppable {
   #controller: AbortController | undefined;
   #stopped: CageError | undefined;
 
-  constructor(request: Request, limitMs: number, what: string) {
+  constructor(request: Request, what: string, { limitMs, signal }: WaitLimits) {
     this.#what = what;
     this.#limitMs = limitMs;
     this.deadline = Math.min(request.deadline, now() + limitMs);
     this.#alarm = alarmAt(this.deadline, () => this.stopped);
-    this.#forget = request.onStop((why) => this.#stop(why));
+    const forget = request.onStop((why) => this.#stop(why));
+    const abort = (): void => this.#stop(aborted(signal as AbortSignal, what));
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#forget = () => {
+      forget();
+      signal?.removeEventListener("abort", abort);
+    };
   }
 
   get remaining(): number {
@@ -68,3 +80,6 @@ export class Wait implements Stoppable {
     this.#stops.clear();
   }
 }
+
+const aborted = ({ reason }: AbortSignal, what: string): CageError =>
+  reason instanceof CageError ? reason : new Cancelled(`${what}: its signal was aborted`, { cause: reason });

@@ -111,7 +111,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
         async request(url, given = {}) {
           const request = current();
           const whole = target(url, options.origin, host.name);
-          const wait = new Wait(request, given.timeoutMs ?? options.timeoutMs, host.name);
+          const wait = new Wait(request, host.name, { limitMs: given.timeoutMs ?? options.timeoutMs });
           try {
             return await gate.pass(wait, () => send(request, whole, given, wait));
           } finally {

@@ -11,6 +11,7 @@ import { nearest } from "../../lib/nearest.ts";
 import type { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import { current } from "../request/request.ts";
+import { isDeclared } from "./failure.ts";
 
 const brand = Symbol.for("cage.fn");
 
@@ -50,11 +51,14 @@ export const handlerOf = (work: unknown): Handler => (work as Marked)[brand]?.ha
 
 export type Api = Readonly<Record<string, unknown>>;
 
-/** Runs `path` of an api with validated arguments. NO_SUCH_FUNCTION names the nearest; BAD_INPUT the path of the fault. */
-export async function invoke(api: Api | undefined, path: string, args: readonly unknown[]): Promise<unknown> {
+/**
+ * Runs `path` of an api with validated arguments; answers what it does, a promise or not (each promise costs a call).
+ * NO_SUCH_FUNCTION names the nearest; BAD_INPUT the path of the fault.
+ */
+export function invoke(api: Api | undefined, path: string, args: readonly unknown[]): unknown {
   const target = find(api, path);
   const options = target[brand];
-  if (options?.input === undefined) return await target(...args);
+  if (options?.input === undefined) return target(...args);
   const outcome = options.input.safeParse(args[0]);
   if (!outcome.success) {
     const fields = Object.fromEntries(
@@ -63,7 +67,7 @@ export async function invoke(api: Api | undefined, path: string, args: readonly 
     const [at, why] = Object.entries(fields)[0] ?? ["", "invalid"];
     throw new CageError("BAD_INPUT", `${path}: ${at === "" ? "its argument" : at}: ${why}`, { details: fields });
   }
-  return await target(outcome.data);
+  return target(outcome.data);
 }
 
 /** Every callable path with what is known of it. */
@@ -77,7 +81,7 @@ export function paths(api: Api | undefined): { path: string; idempotent: boolean
           ? Object.entries(value).map(([name, f]) => [`${module}.${name}`, f])
           : [];
     for (const [path, f] of functions) {
-      if (typeof f !== "function") continue;
+      if (typeof f !== "function" || isDeclared(f)) continue;
       const options = (f as Marked)[brand];
       found.push({ path, idempotent: options?.idempotent ?? false, validated: options?.input !== undefined });
     }
@@ -86,12 +90,10 @@ export function paths(api: Api | undefined): { path: string; idempotent: boolean
 }
 
 function find(api: Api | undefined, path: string): Marked {
-  let at: unknown = api;
   // As deep as `paths` tells and no deeper: an exported schema or object has functions too, and they are not the api.
-  if (path.split(".").length > 2) at = undefined;
-  // Own properties only: "constructor" and "__proto__" are not part of anybody's api.
-  for (const name of path.split(".")) at = isNamespace(at) && Object.hasOwn(at, name) ? at[name] : undefined;
-  if (typeof at === "function") return at as Marked;
+  const dot = path.indexOf(".");
+  const at = dot < 0 ? own(api, path) : own(own(api, path.slice(0, dot)), path.slice(dot + 1));
+  if (typeof at === "function" && !isDeclared(at)) return at as Marked;
   const known = paths(api).map((row) => row.path);
   const near = nearest(path, known);
   throw new CageError(
@@ -99,5 +101,9 @@ function find(api: Api | undefined, path: string): Marked {
     `the api has no function '${path}'${near ? `; did you mean '${near}'?` : known.length > 0 ? `; it has ${known.slice(0, 10).join(", ")}` : "; it exports nothing (write an api.ts)"}`,
   );
 }
+
+/** Own properties only: "constructor" and "__proto__" are not part of anybody's api. */
+const own = (value: unknown, name: string): unknown =>
+  isNamespace(value) && Object.hasOwn(value, name) ? value[name] : undefined;
 
 const isNamespace = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;

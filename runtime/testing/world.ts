@@ -13,14 +13,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack, unpack } from "../../lib/pack.ts";
-import type { Carry, Engine, Instance } from "../engine/engine.ts";
+import type { Answered, Carry, Engine, Instance, Serve, Stop } from "../engine/engine.ts";
 import { CageError, coded } from "../errors.ts";
 import { Request, run, type Services } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
+import { flat, revived } from "../rpc/error.ts";
+import { isStream, pipe } from "../rpc/stream.ts";
+import { Work } from "../rpc/work.ts";
 
-type Serve = Parameters<Engine["start"]>[0];
 const node = "test";
-const wire = <T>(value: T): T => unpack(pack(value)) as T;
+const wire = <T>(value: T): T => unpack(pack(value, "what crosses")) as T;
 
 /** Of all worlds in this process: a secret has one value in a process, so it needs one place. */
 let ground: { readonly folder: string; worlds: number; made: number } | undefined;
@@ -56,7 +58,7 @@ export class World {
   /** An api that stands for a cage. Its functions run in a request, as in a cage, that has no resources. */
   answer(cage: string, api: Api): void {
     const services = { node, cage } as Services;
-    this.#serving.set(cage, async (_, path, args, { remainingMs, trace, logLevel, retry }) => {
+    this.#serving.set(cage, async (_, path, args, { remainingMs, trace, logLevel, retry }, __, send) => {
       const lease = () => ({
         id: 1,
         module: () => undefined,
@@ -76,7 +78,10 @@ export class World {
         ...(retry ? { retry } : {}),
       });
       try {
-        return await run(request, () => invoke(api, path, args));
+        return await run(request, async () => {
+          const answer = await invoke(api, path, args);
+          return isStream(answer) ? await send(answer) : answer;
+        });
       } finally {
         request.end();
       }
@@ -99,7 +104,16 @@ export class World {
         [...this.#serving.keys()]
           .filter((each) => !this.#away.has(each) && (name === undefined || name === each))
           .map((each) => ({ node, cage: each })),
-      call: (to, path, args, carry, signal) => this.#call(me, to.cage, path, args, carry, signal),
+      call: async (to, path, args, carry, stop) => {
+        const answer = this.#call(me, to.cage, path, args, carry, stop);
+        if (to.via === undefined) return await answer;
+        // There is one of each.
+        return await answer.then(
+          (value): Answered<unknown>[] => [{ node, process: 1, ok: true, value }],
+          (error: unknown): Answered<unknown>[] => [{ node, process: 1, ok: false, error: coded(error) }],
+        );
+      },
+      revive() {},
       publish: async (subject, data) => {
         for (const { subject: wanted, tell } of this.#listeners) if (matches(wanted, subject)) tell(wire(data), me);
       },
@@ -129,7 +143,7 @@ export class World {
     path: string,
     args: readonly unknown[],
     carry: Carry,
-    signal: AbortSignal | undefined,
+    stop: Stop = new Work(),
   ): Promise<unknown> {
     if (this.#away.has(cage)) throw new CageError("UNAVAILABLE", `${cage} is down, as the test wants it`);
     const serve = this.#serving.get(cage);
@@ -138,12 +152,28 @@ export class World {
         "NO_SUCH_CAGE",
         `nobody answers for the cage ${cage} in this test; name one in \`cages\` (testCage, or config/${from.cage}.test.ts)`,
       );
-    try {
-      return wire(await serve(from, path, wire(args), carry, signal ?? new AbortController().signal));
-    } catch (error) {
-      const { code, message, details } = coded(error);
-      throw new CageError(code, message, details ? { details: wire(details) } : {});
-    }
+    return await new Promise((resolve, reject) => {
+      let ended: ((failure?: { error: unknown }) => void) | undefined;
+      const send = async (items: AsyncIterable<unknown>) => {
+        const { out, taking } = pipe(sized);
+        stop.onStop((why) => {
+          out.stop();
+          taking.fail(why);
+        });
+        ended = (failure) => taking.end(failure);
+        resolve(taking);
+        await out.pump(items);
+      };
+      const fail = (error: unknown) => (ended === undefined ? reject(error) : ended({ error }));
+      stop.onStop(fail);
+      const given = args.map((arg) => (isStream(arg) ? crossing(arg) : wire(arg)));
+      serve(from, path, given, carry, stop, send)
+        .then(
+          (answer) => (ended === undefined ? resolve(wire(answer)) : ended()),
+          (thrown) => fail(revived(wire(flat(thrown)), cage)),
+        )
+        .catch(reject);
+    });
   }
 
   #read(key: string): { value: unknown; revision: number } | undefined {
@@ -155,6 +185,15 @@ export class World {
     this.#memory.set(key, { value: wire(value), revision: ++this.#revision, until: Date.now() + ttlMs });
     return this.#revision;
   }
+}
+
+const sized = (given: unknown): { value: unknown; bytes: number } => {
+  const bytes = pack(given);
+  return { value: unpack(bytes), bytes: bytes.length };
+};
+
+async function* crossing(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  for await (const item of items) yield wire(item);
 }
 
 /** Dotted words; a last `*` matches the rest. */

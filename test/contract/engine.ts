@@ -1,7 +1,7 @@
 /** What every engine promises (runtime/engine/engine.ts), as one suite: each implementation runs it against itself. */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Carry, Engine } from "../../runtime/engine/engine.ts";
-import type { CageError } from "../../runtime/errors.ts";
+import { type Carry, type Engine, type Serve, stopOf } from "../../runtime/engine/engine.ts";
+import { type CageError, Terminal } from "../../runtime/errors.ts";
 
 export interface Flock {
   /** An engine for a cage of this name, not started. */
@@ -10,7 +10,6 @@ export interface Flock {
 }
 
 const carry: Carry = { remainingMs: 2_000, trace: { id: "a".repeat(32), span: "b".repeat(16) }, logLevel: "debug" };
-type Serve = Parameters<Engine["start"]>[0];
 const nothing: Serve = async () => undefined;
 const codeOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
@@ -109,6 +108,64 @@ export function engineContract(name: string, createFlock: () => Promise<Flock>):
       release("done");
       expect(await call).toBe("done");
       await drained;
+    });
+
+    it("ends a call when who waits stops waiting, and tells the callee", async () => {
+      const controller = new AbortController();
+      let told: (code: string) => void = () => {};
+      const heard = new Promise<string>((resolve) => (told = resolve));
+      const { a } = await started({
+        a: nothing,
+        b: (_, __, ___, ____, stop) => {
+          stop.onStop((why) => told((why as CageError).code));
+          controller.abort(new Terminal("enough"));
+          return new Promise(() => {});
+        },
+      });
+      const call = a?.call({ cage: "b" }, "m.f", [], carry, stopOf(controller.signal));
+      expect(await codeOf(call as Promise<unknown>)).toBe("TERMINAL");
+      expect(await heard).toMatch(/CANCELLED|TERMINAL/);
+      // Before it is sent as well.
+      const late = a?.call({ cage: "b" }, "m.f", [], carry, stopOf(AbortSignal.abort(new Terminal("before"))));
+      expect(await codeOf(late as Promise<unknown>)).toBe("TERMINAL");
+    });
+
+    it("carries errors by class and code", async () => {
+      const { a } = await started({
+        a: nothing,
+        b: async () => {
+          throw new Terminal("never", { details: { a: 1 }, cause: new Error("deep") });
+        },
+      });
+      const error = await a?.call({ cage: "b" }, "m.f", [], carry).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(Terminal);
+      expect(error).toMatchObject({ details: { a: 1 }, cause: { message: "deep" } });
+    });
+
+    it("carries streams both ways at once, and closes the generator whose taker left", async () => {
+      let close: () => void = () => {};
+      const closed = new Promise<void>((resolve) => (close = resolve));
+      const { a } = await started({
+        a: nothing,
+        b: async (_, __, [items], ___, ____, send) => {
+          async function* doubled() {
+            try {
+              for await (const item of items as AsyncIterable<number>) yield { twice: 2 * item, at: new Date(item) };
+            } finally {
+              close();
+            }
+          }
+          await send(doubled());
+        },
+      });
+      async function* numbers() {
+        for (let n = 0; n < 100_000; n++) yield n;
+      }
+      const found: unknown[] = [];
+      const answer = (await a?.call({ cage: "b" }, "m.f", [numbers()], carry)) as AsyncIterable<unknown>;
+      for await (const item of answer) if (found.push(item) === 600) break;
+      expect(found[599]).toEqual({ twice: 1198, at: new Date(599) });
+      await closed;
     });
 
     it("publishes to every subscriber of the subject, in order, to itself too, and to nobody else", async () => {

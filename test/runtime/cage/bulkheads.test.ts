@@ -1,13 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { Bulkheads } from "../../../runtime/cage/bulkheads.ts";
+import type { Stop } from "../../../runtime/engine/engine.ts";
 import type { Request } from "../../../runtime/request/request.ts";
 import { asRequest } from "../../kit/request.ts";
 
-/** A target that answers when told. */
+/** A target that answers when told; like any engine it stops waiting when its caller does. */
 function target() {
-  const asked: { remainingMs: number; signal: AbortSignal; answer(value: unknown): void }[] = [];
-  const send = (remainingMs: number, signal: AbortSignal): Promise<unknown> =>
-    new Promise((answer) => asked.push({ remainingMs, signal, answer }));
+  const asked: { remainingMs: number; stop: Stop; answer(value: unknown): void }[] = [];
+  const send = (remainingMs: number, stop: Stop): Promise<unknown> =>
+    new Promise((answer, reject) => {
+      stop.onStop(reject);
+      asked.push({ remainingMs, stop, answer });
+    });
   return { asked, send };
 }
 
@@ -50,17 +54,22 @@ describe("calls of other cages", () => {
         message: "the call of bounded.x: not done within its limit of 200 ms",
       });
       expect(silent.asked[0]!.remainingMs).toBeLessThanOrEqual(200);
-      expect(silent.asked[0]!.signal.aborted).toBe(true);
+      expect(silent.asked[0]!.stop.stopped).toBeDefined();
       expect([request.stopped, request.signal.aborted]).toEqual([undefined, false]);
 
       const own = bulkheads.call(request, { cage: "other", timeoutMs: 200 }, "the call of other.x", silent.send);
       await expect(own).rejects.toMatchObject({ code: "EXPIRED" });
 
+      const end = new AbortController();
+      const ended = bulkheads.call(request, { cage: "other", signal: end.signal }, "the call of other.x", silent.send);
+      end.abort();
+      await expect(ended).rejects.toMatchObject({ code: "CANCELLED" });
+
       const all = call(bulkheads, request, "other", silent.send);
       expect(silent.asked.at(-1)!.remainingMs).toBeGreaterThan(1_000);
       request.cancel("enough");
       await expect(all).rejects.toMatchObject({ code: "CANCELLED", message: "enough" });
-      expect(silent.asked.at(-1)!.signal.aborted).toBe(true);
+      expect(silent.asked.at(-1)!.stop.stopped).toBeDefined();
     });
   });
 

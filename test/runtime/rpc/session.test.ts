@@ -1,49 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Carry } from "../../../runtime/engine/engine.ts";
+import { stopOf } from "../../../runtime/engine/engine.ts";
 import { CageError, Terminal } from "../../../runtime/errors.ts";
-import { type Frame, Framer, kinds, version } from "../../../runtime/rpc/frame.ts";
+import { type Frame, Framer, kinds } from "../../../runtime/rpc/frame.ts";
 import { limits } from "../../../runtime/rpc/limits.ts";
-import { type Handlers, Session } from "../../../runtime/rpc/session.ts";
+import type { Handlers } from "../../../runtime/rpc/session.ts";
+import { bytesOf, carry, deferred, Sessions } from "../../kit/session.ts";
 
-const carry: Carry = { remainingMs: 1_000, trace: { id: "0".repeat(32), span: "1".repeat(16) }, logLevel: "info" };
-const ended: (() => void)[] = [];
-afterEach(() => {
-  for (const end of ended.splice(0)) end();
-});
-
-const quiet: Handlers = { serve: async () => undefined, event: () => {} };
-
-/** Two sessions over a real unix socket. */
-async function pair(
-  callee: Partial<Handlers>,
-  caller: Partial<Handlers> = {},
-): Promise<{ caller: Session; callee: Session; socket: Socket }> {
-  const folder = mkdtempSync(join(tmpdir(), "session-"));
-  const accepted = deferred<Session>();
-  const server: Server = createServer((socket) =>
-    accepted.resolve(new Session(socket, { node: "n", cage: "callee" }, { ...quiet, ...callee })),
-  );
-  await new Promise<void>((listening) => server.listen(join(folder, "s"), listening));
-  const socket = connect(join(folder, "s"));
-  const session = new Session(socket, { node: "n", cage: "caller" }, { ...quiet, ...caller });
-  ended.push(() => {
-    session.close();
-    server.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return { caller: session, callee: await accepted.promise, socket };
-}
-
-function deferred<T>() {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((done) => (resolve = done));
-  return { promise, resolve };
-}
+const sessions = new Sessions();
+afterEach(() => sessions.end());
+const pair = sessions.pair.bind(sessions);
 
 describe("a session", () => {
   it("answers a call with the callee's value and tells it who asks, for what, and how long is left", async () => {
@@ -60,7 +26,7 @@ describe("a session", () => {
       big: 2n ** 62n,
       tags: new Set(["a"]),
     });
-    expect(seen).toEqual(["caller", "m.f", 1_000, "0".repeat(32)]);
+    expect(seen).toEqual(["caller", "m.f", 5_000, "0".repeat(32)]);
   });
 
   it("carries an error by its code, message and details, and keeps the callee's stack for the operator", async () => {
@@ -100,13 +66,13 @@ describe("a session", () => {
     const cancelled = deferred<string>();
     const controller = new AbortController();
     const { caller } = await pair({
-      serve: (_, __, ___, ____, signal) => {
-        signal.addEventListener("abort", () => cancelled.resolve((signal.reason as CageError).code));
+      serve: (_, __, ___, ____, stop) => {
+        stop.onStop((why) => cancelled.resolve((why as CageError).code));
         controller.abort(new CageError("CANCELLED", "enough"));
         return new Promise(() => {});
       },
     });
-    await expect(caller.call("m.f", [], carry, controller.signal)).rejects.toMatchObject({ code: "CANCELLED" });
+    await expect(caller.call("m.f", [], carry, stopOf(controller.signal))).rejects.toMatchObject({ code: "CANCELLED" });
     expect(await cancelled.promise).toBe("CANCELLED");
   });
 
@@ -149,39 +115,35 @@ describe("a session", () => {
     expect(await caller.call("m.f", [], carry).catch((thrown: CageError) => thrown.code)).toBe("TOO_LARGE");
   });
 
-  it("ends on garbage, and harms nothing else", async () => {
-    const { callee } = await pair({});
-    const ended = new Promise<void>((resolve) => {
-      callee.onEnd = resolve;
+  it("answers with an error when the callee's error cannot be sent whole", async () => {
+    const { caller } = await pair({
+      serve: async () => {
+        throw new CageError("OWN", "mine", { details: { f: () => {} } });
+      },
     });
-    // A second connection speaks nonsense to the same server.
-    expect(callee.ended).toBe(false);
-    const framer = new Framer();
-    expect(() => framer.decode(Buffer.from([255, 255, 255, 255, 1]), () => {})).toThrow(/over the limit/);
-    expect(() => new Framer().decode(Buffer.from([2, 0, 0, 0, 0xc1, 0xc1]), () => {})).toThrow();
-    callee.close();
-    await ended;
+    expect(await caller.call("m.f", [], carry).catch((thrown: CageError) => [thrown.code, thrown.message])).toEqual([
+      "OWN",
+      "mine",
+    ]);
+  });
+
+  it("refuses arguments that cannot be sent by their path, and goes on", async () => {
+    const { caller } = await pair({ serve: async (_, __, args) => args[0] });
+    await expect(caller.call("m.f", [{ user: { save() {} } }], carry)).rejects.toMatchObject({
+      code: "BAD_INPUT",
+      message: "args[0].user.save is a function and cannot be sent",
+    });
+    expect(await caller.call("m.f", [{ user: { name: "Ann" } }], carry)).toEqual({ user: { name: "Ann" } });
+    expect(caller.outstanding).toBe(0);
   });
 });
 
 describe("a peer that does not read", () => {
-  /** It says hello, then `says`, and reads nothing. */
   async function deaf(serve: Handlers["serve"], says: readonly Frame[] = []) {
-    const folder = mkdtempSync(join(tmpdir(), "session-"));
-    const server = createServer((peer) => {
-      const framer = new Framer();
-      peer.on("error", () => {}).write(framer.encode([kinds.hello, version, { node: "n", cage: "deaf" }]));
-      for (const frame of says) peer.write(framer.encode(frame));
-      ended.push(() => peer.destroy());
-    });
-    await new Promise<void>((listening) => server.listen(join(folder, "s"), listening));
-    const socket = connect(join(folder, "s"));
-    const session = new Session(socket, { node: "n", cage: "us" }, { ...quiet, serve });
-    ended.push(() => {
-      session.close();
-      server.close();
-      rmSync(folder, { recursive: true, force: true });
-    });
+    const { session, socket, peer, say } = await sessions.byHand({ serve });
+    await session.ready;
+    peer.removeAllListeners("data").pause();
+    say(...says);
     return { session, socket };
   }
   const megabyte = "x".repeat(1024 * 1024);
@@ -189,7 +151,6 @@ describe("a peer that does not read", () => {
 
   it("misses events instead of having them pile up", async () => {
     const { session, socket } = await deaf(async () => undefined);
-    await session.ready;
     for (let n = 0; n < 60; n++) session.publish("news", megabyte);
     expect(socket.writableLength).toBeLessThan(most);
     expect(session.ended).toBe(false);
@@ -197,7 +158,10 @@ describe("a peer that does not read", () => {
   });
 
   it("loses its connection when it asks on and on", async () => {
-    const calls = Array.from({ length: 60 }, (_, n): Frame => [kinds.call, n, "m.f", [], 5, "t", "s", "info", null]);
+    const calls = Array.from(
+      { length: 60 },
+      (_, n): Frame => [kinds.call, n + 1, "m.f", [], 5, "t", "s", "info", null],
+    );
     const { session, socket } = await deaf(async () => megabyte, calls);
     await new Promise<void>((resolve) => (session.onEnd = resolve));
     expect(socket.writableLength).toBeLessThan(most);
@@ -224,7 +188,7 @@ describe("frames", () => {
             "info",
             null,
           ]);
-          let bytes = Buffer.concat(frames.map((frame) => writer.encode(frame)));
+          let bytes = Buffer.concat(frames.map((frame) => bytesOf(writer, frame)));
           const read: Frame[] = [];
           while (bytes.length > 0) {
             const cut = cuts.next().value;
