@@ -9,7 +9,7 @@
  * Every status is an answer; only what is no answer throws: UNAVAILABLE (nobody there, nothing was sent), EXPIRED (the
  * request's deadline, or `timeoutMs`), UNKNOWN_OUTCOME (lost after sending), PROTOCOL (not HTTP, or too large). Redirects
  * are answers as well: where a request may go is its author's to decide. Without `origin` each request names a whole
- * URL. The trace goes along as `traceparent`. Connections are opened outside requests, and are bounded per origin; who
+ * URL. The trace goes along as `traceparent` (and `tracestate`), and with `deadlineHeader` what time is left. Connections are opened outside requests, and are bounded per origin; who
  * finds them all busy waits in line by deadline, and is refused when there are too many or it would come too late.
  */
 import { Agent, type Dispatcher } from "undici";
@@ -34,6 +34,11 @@ const options = z.strictObject({
   /** Open connections, and so requests at once, of this resource. */
   connections: z.int().min(1).default(64),
   waiting: z.int().min(0).default(256),
+  /** "x-deadline-ms": tells the other side how long, in ms, its answer is waited for. */
+  deadlineHeader: z
+    .string()
+    .regex(/^[a-z0-9-]+$/, "write a header's name in small letters")
+    .optional(),
 });
 type Options = z.infer<typeof options>;
 
@@ -73,11 +78,15 @@ export const http: ResourceProtocol<Options, HttpClient> = {
       bodyTimeout: 0,
     });
 
-    async function send(request: Request, url: URL, given: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    async function send(request: Request, url: URL, given: HttpRequest, wait: Wait): Promise<HttpAnswer> {
+      const { signal } = wait;
       try {
+        const { deadlineHeader } = options;
         const headers: Record<string, string> = {
           traceparent: `00-${request.trace.id}-${request.trace.span}-01`,
+          ...(request.trace.state === undefined ? {} : { tracestate: request.trace.state }),
           ...(given.json === undefined ? {} : { "content-type": "application/json" }),
+          ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(Math.floor(wait.remaining)) }),
           ...given.headers,
         };
         const parts: Dispatcher.RequestOptions = {
@@ -104,7 +113,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
           const whole = target(url, options.origin, host.name);
           const wait = new Wait(request, host.name, { limitMs: given.timeoutMs ?? options.timeoutMs });
           try {
-            return await gate.pass(wait, () => send(request, whole, given, wait.signal));
+            return await gate.pass(wait, () => send(request, whole, given, wait));
           } finally {
             wait.end();
           }

@@ -44,6 +44,15 @@ export function send(way: Way, answer: unknown): void | Promise<void> {
   const stream = streamOf(body);
   const { outgoing } = way;
   if (outgoing.destroyed || outgoing.headersSent) return void stream?.destroy();
+  if (plain && stream === undefined && !(body instanceof Uint8Array)) {
+    const text = typeof body === "string" ? body : json(body);
+    // The answer of most requests: short, and with no header of its author's.
+    if (!(way.compress && text.length >= leastBytes)) {
+      const type = text === body ? textType : jsonType;
+      const pairs = ["content-type", type, "content-length", String(Buffer.byteLength(text))];
+      return end(way, 200, way.last ? [...pairs, ...closing(way)] : pairs, text);
+    }
+  }
   const status = plain ? 200 : (answer.status ?? 200);
   const head = new Head(plain ? undefined : answer.headers, way);
   if (stream !== undefined) {
@@ -67,14 +76,21 @@ export function send(way: Way, answer: unknown): void | Promise<void> {
 }
 
 function whole(way: Way, status: number, head: Head, content: string | Uint8Array): void {
-  const { outgoing } = way;
   head.push("content-length", String(typeof content === "string" ? Buffer.byteLength(content) : content.byteLength));
-  outgoing.writeHead(status, head.finish());
+  end(way, status, head.finish(), content);
+}
+
+function end(way: Way, status: number, headers: string[], content: string | Uint8Array): void {
+  const { outgoing } = way;
+  outgoing.writeHead(status, headers);
   // A string goes out in one piece with the head; bytes are a second write. HTTP/2 would wait for a body of HEAD.
   if (way.incoming.method === "HEAD") outgoing.end();
   else outgoing.end(content);
   if (outgoing.writableLength > 0) limitStall(way);
 }
+
+/** HTTP/2 knows no such header: there the session says it. */
+const closing = ({ incoming }: Way): string[] => (incoming.httpVersionMajor === 1 ? ["connection", "close"] : []);
 
 async function squeeze(way: Way, status: number, head: Head, content: Uint8Array): Promise<void> {
   const encoding = encodingFor(way.incoming.headers["accept-encoding"] as string | undefined);

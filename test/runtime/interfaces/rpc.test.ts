@@ -67,7 +67,7 @@ describe("a call over an rpc interface", () => {
     expect(labels).toEqual(["(no function)"]);
   });
 
-  test("takes from an outsider its time and its trace, and neither a name nor a log level", async () => {
+  test("takes from a peer its time, its trace and the name that it proved, and no log level", async () => {
     const { call, session } = await serve({ look: () => pick() });
     const pick = () => {
       const { trace, logLevel, principal, remaining, from } = current();
@@ -76,7 +76,7 @@ describe("a call over an rpc interface", () => {
     expect(await call("look")).toEqual({
       trace: "a".repeat(32),
       logLevel: "info",
-      principal: undefined,
+      principal: { node: "n", cage: "asker" },
       from: "127.0.0.1",
       soon: true,
     });

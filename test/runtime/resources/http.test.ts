@@ -39,7 +39,7 @@ const ask = (url: string, more?: HttpRequest, within = request()) =>
   run(within, async () => await resource?.client.request(url, more)).finally(() => within.end());
 
 describe("the http resource", () => {
-  it("asks and gets the answer, whatever its status, with the trace going along", async () => {
+  it("asks and gets the answer, whatever its status, with the trace and the time that is left going along", async () => {
     let seen: unknown;
     const origin = await serve((incoming, outgoing) => {
       const chunks: Buffer[] = [];
@@ -50,11 +50,12 @@ describe("the http resource", () => {
           url: incoming.url,
           body: Buffer.concat(chunks).toString(),
           trace: incoming.headers["traceparent"],
+          left: Number(incoming.headers["x-deadline-ms"]),
         };
         outgoing.writeHead(409, { "content-type": "application/json" }).end('{"taken":true}');
       });
     });
-    await open({ origin });
+    await open({ origin, deadlineHeader: "x-deadline-ms" });
     const mine = request();
     const answer = await ask("/transfers?x=1", { method: "POST", json: { cents: 5 } }, mine);
     expect(answer?.status).toBe(409);
@@ -64,7 +65,10 @@ describe("the http resource", () => {
       url: "/transfers?x=1",
       body: '{"cents":5}',
       trace: `00-${mine.trace.id}-${mine.trace.span}-01`,
+      left: expect.any(Number),
     });
+    expect((seen as { left: number }).left).toBeLessThanOrEqual(5_000);
+    expect((seen as { left: number }).left).toBeGreaterThan(0);
     await resource?.check();
   });
 
