@@ -19,6 +19,7 @@ export { operator } from "./cage/operator.ts";
 export type { Overrides } from "./cage/overrides.ts";
 export { type Secret, secret } from "./cage/secret.ts";
 export type { Status } from "./cage/supervisor.ts";
+export type { Answered } from "./engine/engine.ts";
 export {
   CageError,
   Cancelled,

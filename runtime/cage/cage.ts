@@ -6,7 +6,7 @@
  *                             `----- verbs (what the control socket can ask)
  *
  * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
- * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves, calls in).
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves).
  *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
@@ -24,13 +24,15 @@ import type { Candidate, Generation, Hold } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
+import type { GateStatus } from "../request/gate.ts";
+import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
-import { Patience } from "../rpc/patience.ts";
 import { isStream } from "../rpc/stream.ts";
 import { permit } from "./allow.ts";
+import { Bulkheads } from "./bulkheads.ts";
 import { Canary } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -93,6 +95,7 @@ export class Cage {
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
   readonly types: Types;
+  readonly levels = new Levels();
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
@@ -112,6 +115,7 @@ export class Cage {
     current: () => this.loader.current,
     longestMs: () => longestOf(this.plan),
   });
+  readonly #bulkheads = new Bulkheads();
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
   #threads: Threads | undefined;
@@ -131,18 +135,21 @@ export class Cage {
     this.engine =
       trial?.engine ??
       new LocalEngine({
-        me: { node, cage: name },
+        me: { node, cage: name, process: options.process ?? 1 },
         runDir: paths.run,
         stateDir: paths.state,
-        socketOf: (cage) => socketOf(paths, "rpc", cage),
+        socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: keysOf(paths, name),
-        ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
+        listen: async (server, path) => void (await link.listen(server, { path })),
       });
     this.services = {
       node,
       cage: name,
+      levels: this.levels,
       call: (to, path, args) => this.#call(to, path, args),
-      retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
+      // When its request ends first it may be durable or not; its id makes asking again harmless.
+      retry: (to, retry, path, args) =>
+        within(current(), `the retried call of ${to.cage}.${path}`, this.retries.retry(to, retry, path, args)),
       compute: (work, args) => this.#compute(work, args),
     };
     if (options.threadFile !== undefined)
@@ -186,7 +193,10 @@ export class Cage {
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
     await this.engine.start(this.#serveCall);
-    this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
+    this.engine.subscribe(upSubject, (cage) => {
+      this.engine.revive(String(cage));
+      this.retries.wake(String(cage));
+    });
     await this.retries.start();
     if (this.#leads) this.stale.start();
   }
@@ -263,8 +273,16 @@ export class Cage {
 
   /** Everything that runs now, over all interfaces. */
   async running(): Promise<Request[]> {
-    const hosts = [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
-    return hosts.flatMap((host) => [...host.running]);
+    return (await this.#hosts()).flatMap((host) => [...host.running]);
+  }
+
+  /** How the gates of its interfaces, and of its calls to others, stand. */
+  async gates(): Promise<GateStatus[]> {
+    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#bulkheads.status()];
+  }
+
+  async #hosts(): Promise<Host[]> {
+    return [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
   }
 
   /** Answers the control socket (verbs.ts). */
@@ -353,6 +371,7 @@ export class Cage {
       attachment: { plan, resources, interfaces },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
+        this.#bulkheads.configure(plan.calls);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -442,13 +461,16 @@ export class Cage {
       trace: carry.trace,
       logLevel: carry.logLevel,
       principal: from,
+      from: `${from.node}.${from.cage}`,
+      // Forgotten with the call.
+      accepted: (request: Request) => void stop.onStop(() => request.cancel("the caller stopped waiting")),
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
     return this.#callsIn.serve(work, (_, request) => {
       permit(this.plan.allow, this.name, from, path);
       const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
       // What is there already needs nobody to watch over it.
-      return isPromised(answer) || isStream(answer) ? lasting(answer, request, stop, send) : answer;
+      return isPromised(answer) || isStream(answer) ? lasting(answer, send) : answer;
     });
   };
 
@@ -468,13 +490,14 @@ export class Cage {
     const startedAt = performance.now();
     let failure: unknown;
     try {
-      const carry: Carry = {
-        remainingMs: Math.min(request.remaining, to.timeoutMs ?? Number.POSITIVE_INFINITY),
-        trace: request.trace,
-        logLevel: request.logLevel,
-      };
-      const own = to.timeoutMs !== undefined || to.signal !== undefined;
-      return await this.engine.call(to, path, args, carry, own ? new Patience(request, to) : request);
+      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, stop) => {
+        const carry: Carry = {
+          remainingMs,
+          trace: { id: request.trace.id, span: request.trace.span },
+          logLevel: request.logLevel,
+        };
+        return this.engine.call(to, path, args, carry, stop);
+      });
     } catch (error) {
       failure =
         error instanceof Expired && error === request.stopped
@@ -497,19 +520,9 @@ const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
 const upSubject = "cage.up";
 
 /** An answer that takes its time. Its request lives as long, and with it its place, its deadline and its generation. */
-async function lasting(
-  answer: unknown,
-  request: Request,
-  stop: Parameters<Serve>[4],
-  send: Parameters<Serve>[5],
-): Promise<unknown> {
-  const forget = stop.onStop(() => request.cancel("the caller stopped waiting"));
-  try {
-    const value = await answer;
-    return isStream(value) ? await send(value) : value;
-  } finally {
-    forget();
-  }
+async function lasting(answer: unknown, send: Parameters<Serve>[5]): Promise<unknown> {
+  const value = await answer;
+  return isStream(value) ? await send(value) : value;
 }
 
 const isPromised = (value: unknown): boolean =>

@@ -49,8 +49,8 @@ export function ensureRun(paths: Paths): void {
     );
 }
 
-export const socketOf = (paths: Paths, kind: "ctl" | "rpc", cage: string): string =>
-  join(paths.run, `${hash(cage)}.${kind}`);
+export const socketOf = (paths: Paths, kind: "ctl" | "rpc", cage: string, process = 1): string =>
+  join(paths.run, `${hash(process === 1 ? cage : `${cage}#${process}`)}.${kind}`);
 
 /** Names of cages: what stands as a folder under cages/, dot folders (.shared) aside. */
 export function cagesOf(paths: Paths): string[] {

@@ -243,7 +243,10 @@ export class Supervisor {
     if (from === this.#worker) {
       this.#enter("ready");
       this.#listeners.sweep();
-    } else if (this.#serving !== undefined) from.tell({ kind: "follow", generation: this.#serving });
+    } else {
+      if (this.#serving !== undefined) from.tell({ kind: "follow", generation: this.#serving });
+      this.#register();
+    }
     this.#muster();
   }
 
@@ -261,6 +264,7 @@ export class Supervisor {
     const first = worker === this.#worker;
     if (first) this.#worker = undefined;
     else this.#others.delete(worker.number);
+    this.#register();
     if (this.#all.length === 0) this.#gone();
     if (this.#state === "stopping") return;
     // Not wanted any more, or left behind by what failed.
@@ -315,7 +319,11 @@ export class Supervisor {
         return await this.#status();
       case "metrics":
         return together((await this.#askAll(verb, args)) as Snapshot[]);
+      case "level":
+        // Each process keeps them for itself, and answers alike.
+        return (await this.#askAll(verb, args))[0];
       case "requests":
+      case "gates":
         return ((await this.#askAll(verb, args)) as unknown[][]).flat();
       default:
         // A little less than who asks will wait: this answer says more.
@@ -377,9 +385,9 @@ export class Supervisor {
   /** The registry that discovery reads: who runs here, and whether it serves now. Never half a file. */
   #register(): void {
     const { cage } = this.#options;
-    const ready = this.#state === "ready";
     const workers = this.#all.map((worker) => worker.pid);
-    const row = { node: this.#node, cage, pid: process.pid, workers, ready };
+    const processes = this.#all.flatMap((worker) => (worker.ready ? [worker.number] : []));
+    const row = { node: this.#node, cage, pid: process.pid, workers, processes };
     try {
       writeFileSync(`${this.#registry}.new`, JSON.stringify(row));
       renameSync(`${this.#registry}.new`, this.#registry);

@@ -23,7 +23,7 @@ export const call: Command = {
       me: { node: hostname(), cage: "cli" },
       runDir: given.paths.run,
       stateDir: given.paths.state,
-      socketOf: (name) => socketOf(given.paths, "rpc", name),
+      socketOf: (name, process) => socketOf(given.paths, "rpc", name, process),
       keyOf: keysOf(given.paths, "cli"),
     });
     const trace = { id: randomBytes(16).toString("hex"), span: randomBytes(8).toString("hex") };

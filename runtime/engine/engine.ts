@@ -7,6 +7,7 @@
  * most once, in order per publisher. `kv` is lossy memory: what must survive belongs in a store. A call ends at the
  * latest when whoever waits stopped waiting, with the reason; the callee then stops too. A stream lives as long as the call.
  */
+import type { CageError } from "../errors.ts";
 import type { LogLevel, Target, Trace } from "../request/request.ts";
 
 /** What goes along with a call; times are remaining milliseconds, because clocks differ. */
@@ -20,7 +21,15 @@ export interface Carry {
 export interface Instance {
   readonly node: string;
   readonly cage: string;
+  /** Of a cage of several processes; absent means 1. */
+  readonly process?: number;
 }
+
+/** What one of several instances said. */
+export type Answered<T> = { readonly node: string; readonly process: number } & (
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: CageError }
+);
 
 /** Whoever waits, as who is asked sees it: whether it still does. A Request is one; listening costs less than a signal. */
 export interface Stop {
@@ -60,8 +69,14 @@ export interface Engine {
   start(serve: Serve): Promise<void>;
   /** Instances that answer now; all cages when no name is given. */
   discover(cage?: string): Promise<readonly Instance[]>;
-  /** An answer that is a stream is an async iterable; an async iterable among the arguments goes as a stream. */
+  /**
+   * Of several instances one gets it (rpc/balance.ts); with `via: "all"` each, and what they say is the answer (Answered),
+   * a failure of one failing none. An answer that is a stream is an async iterable; an async iterable among the
+   * arguments goes as a stream.
+   */
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown>;
+  /** The cage said that it is there again: what is held against its instances is forgotten. */
+  revive(cage: string): void;
   /** Tells every instance on every node that subscribed to `subject` (dotted words; a last `*` matches the rest). */
   publish(subject: string, data: unknown): Promise<void>;
   subscribe(subject: string, listener: (data: unknown, from: Instance) => void): () => void;

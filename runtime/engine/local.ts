@@ -1,27 +1,29 @@
 /**
  * The engine of one host: unix sockets between processes, nothing to install. Contract: engine.ts.
  *
- * Each instance listens on a socket named by its cage (the supervisor holds it, so a call made while a worker restarts
- * waits in the kernel instead of failing). A session to another cage is dialled on first use and kept. Who runs is a
- * directory: each supervisor keeps one small file beside its socket. `kv` is one lossy SQLite file for all processes.
+ * Each process of a cage listens on a socket named by cage and process (the supervisor holds it, so a call made while a
+ * worker restarts waits in the kernel instead of failing). A session to each is dialled on first use and kept; which of
+ * them gets a call is balance.ts's business. Who runs is a directory: each supervisor keeps one small file beside its
+ * socket, looked at again after half a second. `kv` is one lossy SQLite file for all processes.
  */
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { pack, unpack } from "../../lib/pack.ts";
-import { type Database, openDatabase, sql } from "../../lib/sqlite.ts";
-import { CageError } from "../errors.ts";
+import { CageError, coded } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
+import { Balance, type Peer, type PeerState } from "../rpc/balance.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
-import type { Carry, Engine, Instance, Serve, Stop } from "./engine.ts";
+import { isStream } from "../rpc/stream.ts";
+import type { Answered, Carry, Engine, Instance, Serve, Stop } from "./engine.ts";
+import { Memory } from "./memory.ts";
 
 export interface LocalOptions {
   readonly me: Instance;
   /** Where the sockets and the registry are. */
   readonly runDir: string;
   readonly stateDir: string;
-  socketOf(cage: string): string;
+  socketOf(cage: string, process: number): string;
   /** Keys that prove who is who; one's own among them. */
   readonly keyOf: KeyOf;
   /** Makes the server accept on a unix socket; absent for a client that serves nothing (the CLI). */
@@ -36,6 +38,10 @@ export class LocalEngine implements Engine {
   readonly #accepted = new Set<Session>();
   /** Connected, or not even that, and not greeted yet: a hung cage must not hold up who stops waiting for it. */
   readonly #dialling = new Set<Socket>();
+  readonly #balance = new Balance<Place>();
+  readonly #places = new Map<string, Place[]>();
+  #seenAt = Number.NEGATIVE_INFINITY;
+  readonly #repeatable = new Map<string, { readonly at: number; readonly paths: ReadonlySet<string> }>();
   readonly #subscriptions = new Map<string, Set<(data: unknown, from: Instance) => void>>();
   #server: Server | undefined;
   #serve: Serve = async () => {
@@ -59,20 +65,92 @@ export class LocalEngine implements Engine {
       this.#accepted.add(session);
       session.onEnd = () => this.#accepted.delete(session);
     });
-    await this.#options.listen(this.#server, this.#options.socketOf(this.#options.me.cage));
+    const { cage, process = 1 } = this.#options.me;
+    await this.#options.listen(this.#server, this.#options.socketOf(cage, process));
   }
 
   async discover(cage?: string): Promise<readonly Instance[]> {
-    const found: Instance[] = [];
+    return this.#registered().filter((instance) => cage === undefined || instance.cage === cage);
+  }
+
+  call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    if (to.node !== undefined && to.node !== this.#options.me.node)
+      return Promise.reject(
+        new CageError("NO_SUCH_CAGE", `${to.cage} on node ${to.node}: the local engine joins one node only`),
+      );
+    const places = this.#placesOf(to.cage);
+    if (to.via === "all") return this.#everywhere(places, path, args, carry, stop);
+    return this.#balance.call(places, (place, stop) => this.#send(place, path, args, carry, stop), {
+      stop,
+      hedgeMs: to.hedgeMs,
+      once: args.some(isStream),
+      repeatable: () => this.#isRepeatable(to.cage, path, carry),
+    });
+  }
+
+  /** Without a promise of its own: each costs a tenth of a call. */
+  #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    const session = this.#open(place);
+    if (session !== undefined) return session.call(path, args, carry, stop);
+    return unless(stop, this.#session(place)).then((greeted) => greeted.call(path, args, carry, stop));
+  }
+
+  async #everywhere(
+    places: readonly Place[],
+    path: string,
+    args: readonly unknown[],
+    carry: Carry,
+    stop?: Stop,
+  ): Promise<readonly Answered<unknown>[]> {
+    if (args.some(isStream))
+      throw new CageError("BAD_INPUT", "a stream can be taken once, and so not be sent to all instances");
+    const { node } = this.#options.me;
+    return await Promise.all(
+      places.map(async ({ process, ...place }) => {
+        try {
+          return { node, process, ok: true, value: await this.#send({ ...place, process }, path, args, carry, stop) };
+        } catch (error) {
+          return { node, process, ok: false, error: coded(error) };
+        }
+      }),
+    );
+  }
+
+  /** As its api says; asked of the cage itself, for only the types of another cage are known here. */
+  async #isRepeatable(cage: string, path: string, carry: Carry): Promise<boolean> {
+    const now = performance.now();
+    let known = this.#repeatable.get(cage);
+    if (known === undefined || now - known.at > repeatableMs) {
+      const described = (await this.call({ cage }, "self.describe", [], carry).catch(() => undefined)) as
+        | { readonly functions: readonly { readonly path: string; readonly idempotent: boolean }[] }
+        | undefined;
+      const functions = described?.functions.filter(({ idempotent }) => idempotent) ?? [];
+      known = { at: now, paths: new Set(functions.map((each) => each.path)) };
+      if (described !== undefined) this.#repeatable.set(cage, known);
+    }
+    return known.paths.has(path);
+  }
+
+  revive(cage: string): void {
+    this.#seenAt = Number.NEGATIVE_INFINITY;
+    this.#repeatable.delete(cage);
+    this.#balance.revive((key) => key.startsWith(`${cage}#`));
+  }
+
+  peers(): readonly PeerState[] {
+    return this.#balance.states();
+  }
+
+  /** The instances by the supervisors' files. */
+  #registered(): readonly (Instance & { readonly process: number })[] {
+    const found: (Instance & { readonly process: number })[] = [];
     for (const name of readdirSync(this.#options.runDir)) {
       if (!name.endsWith(".json")) continue;
       try {
-        const row = JSON.parse(readFileSync(join(this.#options.runDir, name), "utf8")) as Instance & {
-          pid: number;
-          ready: boolean;
-        };
-        if (row.ready && (cage === undefined || row.cage === cage) && alive(row.pid))
-          found.push({ node: row.node, cage: row.cage });
+        const { node, cage, pid, processes } = JSON.parse(
+          readFileSync(join(this.#options.runDir, name), "utf8"),
+        ) as Instance & { pid: number; processes: readonly number[] };
+        if (processes.length > 0 && alive(pid)) for (const process of processes) found.push({ node, cage, process });
       } catch {
         // Being written or removed this moment: it is not there yet, or not any more.
       }
@@ -80,25 +158,26 @@ export class LocalEngine implements Engine {
     return found;
   }
 
-  /** Without a promise of its own: each costs a tenth of a call. */
-  call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    const { cage, node } = to;
-    if (node !== undefined && node !== this.#options.me.node)
-      return Promise.reject(
-        new CageError("NO_SUCH_CAGE", `${cage} on node ${node}: the local engine joins one node only`),
-      );
-    const session = this.#open(cage);
-    if (session !== undefined) return session.call(path, args, carry, stop);
-    return unless(stop, this.#session(cage)).then((greeted) => greeted.call(path, args, carry, stop));
+  /** Where a cage can be called. One that is not listed may be starting: its first process is tried. */
+  #placesOf(cage: string): readonly Place[] {
+    const now = performance.now();
+    if (now - this.#seenAt > seenMs) {
+      this.#seenAt = now;
+      this.#places.clear();
+      for (const { cage, process } of this.#registered())
+        this.#places.set(cage, [...(this.#places.get(cage) ?? []), placeOf(cage, process)]);
+    }
+    return this.#places.get(cage) ?? [placeOf(cage, 1)];
   }
 
   async publish(subject: string, data: unknown): Promise<void> {
     this.#deliver(this.#options.me, subject, data);
-    const others = (await this.discover()).filter((instance) => instance.cage !== this.#options.me.cage);
+    const { cage: own, process: mine = 1 } = this.#options.me;
+    const others = this.#registered().filter(({ cage, process }) => cage !== own || process !== mine);
     // At most once: an instance that cannot be reached now is not told, and one that hangs holds up no other.
     await Promise.all(
-      others.map((instance) =>
-        this.#session(instance.cage).then(
+      others.map(({ cage, process }) =>
+        this.#session(placeOf(cage, process)).then(
           (session) => session.publish(subject, data),
           () => {},
         ),
@@ -148,40 +227,41 @@ export class LocalEngine implements Engine {
   }
 
   /** The session that is there, if it takes calls: nearly always, and then a call waits for nothing. */
-  #open(cage: string): Session | undefined {
-    const session = this.#greeted.get(cage);
+  #open({ key }: Place): Session | undefined {
+    const session = this.#greeted.get(key);
     return session !== undefined && !session.ended && !session.leaving ? session : undefined;
   }
 
-  async #session(cage: string): Promise<Session> {
-    const known = this.#dialled.get(cage);
+  async #session(place: Place): Promise<Session> {
+    const { key } = place;
+    const known = this.#dialled.get(key);
     if (known !== undefined) {
       const session = await known.catch(() => undefined);
       if (session !== undefined && !session.ended && !session.leaving) return session;
-      if (this.#dialled.get(cage) === known) this.#dialled.delete(cage);
+      if (this.#dialled.get(key) === known) this.#dialled.delete(key);
     }
-    const again = this.#dialled.get(cage);
+    const again = this.#dialled.get(key);
     if (again !== undefined) return await again;
     // Outside the request that happens to be first: the socket lives on and would pin it.
-    const dialled = outside(() => this.#dial(cage));
-    this.#dialled.set(cage, dialled);
+    const dialled = outside(() => this.#dial(place));
+    this.#dialled.set(key, dialled);
     dialled.catch(() => {
-      if (this.#dialled.get(cage) === dialled) this.#dialled.delete(cage);
+      if (this.#dialled.get(key) === dialled) this.#dialled.delete(key);
     });
     return await dialled;
   }
 
-  async #dial(cage: string): Promise<Session> {
-    const socket = connect(this.#options.socketOf(cage));
+  async #dial(place: Place): Promise<Session> {
+    const socket = connect(this.#options.socketOf(place.cage, place.process));
     this.#dialling.add(socket);
     try {
-      return await this.#greet(socket, cage);
+      return await this.#greet(socket, place);
     } finally {
       this.#dialling.delete(socket);
     }
   }
 
-  async #greet(socket: Socket, cage: string): Promise<Session> {
+  async #greet(socket: Socket, { cage, key }: Place): Promise<Session> {
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", (cause: NodeJS.ErrnoException) =>
@@ -200,13 +280,26 @@ export class LocalEngine implements Engine {
     const { me, keyOf } = this.#options;
     const session = new Session(socket, { me, side: "dialled", expect: cage, keyOf }, this.#handlers);
     await session.ready;
-    this.#greeted.set(cage, session);
+    this.#greeted.set(key, session);
     session.onEnd = () => {
-      if (this.#greeted.get(cage) === session) this.#greeted.delete(cage);
+      if (this.#greeted.get(key) === session) this.#greeted.delete(key);
     };
     return session;
   }
 }
+
+/** One process of a cage. */
+interface Place extends Peer {
+  readonly cage: string;
+  readonly process: number;
+}
+
+const placeOf = (cage: string, process: number): Place => ({ key: `${cage}#${process}`, cage, process });
+
+/** Processes come and go with a save of a configuration, or a crash: soon enough to be seen so late. */
+const seenMs = 500;
+/** What a cage says of its functions changes with a save. */
+const repeatableMs = 5_000;
 
 /** What `work` answers, or why its waiter stopped as soon as it does; `work` goes on for others. */
 function unless<T>(stop: Stop | undefined, work: Promise<T>): Promise<T> {
@@ -223,67 +316,5 @@ function alive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** Lossy key-value memory: one SQLite file, not synced. Values up to 1 MiB: it is read and written on the event loop. */
-class Memory {
-  readonly #db: Database;
-
-  constructor(file: string) {
-    mkdirSync(join(file, ".."), { recursive: true });
-    this.#db = openDatabase(file, { durability: "normal" });
-    this.#db.exec(
-      "create table if not exists memory (key text primary key, value blob not null, revision integer not null, expires real) strict, without rowid",
-    );
-  }
-
-  async read(key: string): Promise<{ value: unknown; revision: number } | undefined> {
-    const row = this.#db.one<{ value: Uint8Array; revision: number; expires: number | null }>(
-      sql`select value, revision, expires from memory where key = ${key}`,
-    );
-    if (row === undefined || (row.expires !== null && row.expires <= Date.now())) return undefined;
-    return { value: unpack(row.value), revision: row.revision };
-  }
-
-  async write(key: string, value: unknown, options: { ttlMs?: number } = {}): Promise<number> {
-    const bytes = this.#sized(key, value);
-    const expires = options.ttlMs === undefined ? null : Date.now() + options.ttlMs;
-    const row = this.#db.one<{
-      revision: number;
-    }>(sql`insert into memory (key, value, revision, expires) values (${key}, ${bytes}, 1, ${expires})
-      on conflict (key) do update set value = excluded.value, revision = revision + 1, expires = excluded.expires returning revision`);
-    return row?.revision ?? 0;
-  }
-
-  async cas(key: string, value: unknown, revision: number): Promise<boolean> {
-    const bytes = this.#sized(key, value);
-    if (revision === 0) {
-      this.#db.run(sql`delete from memory where key = ${key} and expires <= ${Date.now()}`);
-      return (
-        this.#db.run(sql`insert or ignore into memory (key, value, revision) values (${key}, ${bytes}, 1)`).changes ===
-        1
-      );
-    }
-    return (
-      this.#db.run(
-        sql`update memory set value = ${bytes}, revision = revision + 1 where key = ${key} and revision = ${revision}`,
-      ).changes === 1
-    );
-  }
-
-  async remove(key: string): Promise<void> {
-    this.#db.run(sql`delete from memory where key = ${key}`);
-  }
-
-  close(): void {
-    this.#db.close();
-  }
-
-  #sized(key: string, value: unknown): Uint8Array {
-    const bytes = pack(value);
-    if (bytes.length > 1024 * 1024)
-      throw new CageError("TOO_LARGE", `the value of ${key} is ${bytes.length} bytes; memory takes up to 1 MiB`);
-    return bytes;
   }
 }

@@ -7,13 +7,17 @@
  *     await billing.retry({ id: "invoice:7" }).invoices.send(7);          // made durable, then delivered until it succeeds
  *     for await (const row of billing.invoices.list()) ...               // an async generator there is a stream here
  *     cage<typeof Billing>("billing", { timeoutMs: 200, signal })         // less patience than the request has
+ *     cage<typeof Billing>("billing", { hedgeMs: 50 })                    // idempotent: after that a second instance too
+ *     await cage<typeof Billing>("billing", { via: "all" }).caches.drop() // every instance; each one's answer or error
+ *     billing.at("east").holds.create({ cents: 100 })                     // on that node
  *
  * Arguments may be async iterables too. A stream begins with the call, at most a window ahead of who takes it; leaving the
  * loop runs the generator's `finally`.
  * A drift between caller and callee is a compile error. Names that mean something here (`then`, `retry`, `at`) cannot be
  * names of an api.
  */
-import { current, type RetryOptions } from "../request/request.ts";
+import type { Answered } from "../engine/engine.ts";
+import { current, type RetryOptions, type Target } from "../request/request.ts";
 import { isStream } from "./stream.ts";
 
 type Answer<F, R> = F extends (...args: infer Args) => infer Out
@@ -51,24 +55,53 @@ export interface Retried {
   readonly duplicate: boolean;
 }
 
-export type Callable<Api> = Remote<Api> & { retry(options?: RetryOptions): Remote<Api, Retried> };
+export type Callable<Api> = Remote<Api> & {
+  retry(options?: RetryOptions): Remote<Api, Retried>;
+  at(node: string): Callable<Api>;
+};
+
+type Collected<F> = F extends (...args: infer Args) => infer Out
+  ? (...args: Args) => Promise<readonly Answered<Awaited<Out>>[]>
+  : never;
+
+/** An api of which every instance is asked. */
+export type Everywhere<Api> = {
+  readonly [Name in keyof Api as Api[Name] extends { readonly code: string } ? never : Name]: IsCalled<
+    Api[Name]
+  > extends true
+    ? Collected<Api[Name]>
+    : {
+        readonly [Inner in keyof Api[Name] as IsCalled<Api[Name][Inner]> extends true ? Inner : never]: Collected<
+          Api[Name][Inner]
+        >;
+      };
+};
 
 export interface CallOptions {
   /** At most this long for one call, if the request has more. */
   readonly timeoutMs?: number;
   /** Aborting it cancels the calls made here. */
   readonly signal?: AbortSignal;
+  /** An idempotent call without an answer after so long is sent to a second instance too; the first answer counts. */
+  readonly hedgeMs?: number;
 }
 
+export function cage<Api>(name: string, options: CallOptions & { readonly via: "all" }): Everywhere<Api>;
+export function cage<Api>(name: string, options?: CallOptions): Callable<Api>;
 export function cage<Api>(name: string, options: CallOptions = {}): Callable<Api> {
-  const to = { cage: name, ...options };
+  return calling({ cage: name, ...options }) as Callable<Api>;
+}
+
+function calling(to: Target): object {
   const calls = path((at, args) => iterable(current().services.call(to, at, args)));
   return new Proxy(calls, {
-    get: (target, member, receiver) =>
-      member === "retry"
-        ? (retry: RetryOptions = {}) => path((at, args) => current().services.retry(to, retry, at, args))
-        : Reflect.get(target, member, receiver),
-  }) as Callable<Api>;
+    get(target, member, receiver) {
+      if (member === "retry")
+        return (retry: RetryOptions = {}) => path((at, args) => current().services.retry(to, retry, at, args));
+      if (member === "at") return (node: string) => calling({ ...to, node });
+      return Reflect.get(target, member, receiver);
+    },
+  });
 }
 
 /** `x.a.b(1)` -> send("a.b", [1]). Awaiting the proxy itself must not look like a call of "then". */

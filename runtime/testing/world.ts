@@ -13,8 +13,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack, unpack } from "../../lib/pack.ts";
-import type { Carry, Engine, Instance, Serve, Stop } from "../engine/engine.ts";
-import { CageError } from "../errors.ts";
+import type { Answered, Carry, Engine, Instance, Serve, Stop } from "../engine/engine.ts";
+import { CageError, coded } from "../errors.ts";
 import { Request, run, type Services } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { flat, revived } from "../rpc/error.ts";
@@ -104,7 +104,16 @@ export class World {
         [...this.#serving.keys()]
           .filter((each) => !this.#away.has(each) && (name === undefined || name === each))
           .map((each) => ({ node, cage: each })),
-      call: (to, path, args, carry, stop) => this.#call(me, to.cage, path, args, carry, stop),
+      call: async (to, path, args, carry, stop) => {
+        const answer = this.#call(me, to.cage, path, args, carry, stop);
+        if (to.via === undefined) return await answer;
+        // There is one of each.
+        return await answer.then(
+          (value): Answered<unknown>[] => [{ node, process: 1, ok: true, value }],
+          (error: unknown): Answered<unknown>[] => [{ node, process: 1, ok: false, error: coded(error) }],
+        );
+      },
+      revive() {},
       publish: async (subject, data) => {
         for (const { subject: wanted, tell } of this.#listeners) if (matches(wanted, subject)) tell(wire(data), me);
       },

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,26 +14,31 @@ function flock() {
   const runDir = join(folder, "run");
   mkdirSync(runDir);
   const engines: LocalEngine[] = [];
-  const socketOf = (cage: string): string => join(runDir, `${cage}.rpc`);
+  const socketOf = (cage: string, process = 1): string => join(runDir, `${cage}-${process}.rpc`);
+  const processes = new Map<string, number[]>();
+  const register = (cage: string): void => {
+    const row = { node: "n", cage, pid: process.pid, processes: processes.get(cage) ?? [] };
+    writeFileSync(join(runDir, `${cage}.json`), JSON.stringify(row));
+  };
   return {
     socketOf,
-    join(cage: string): LocalEngine {
-      const registry = join(runDir, `${cage}.json`);
+    join(cage: string, number = 1): LocalEngine {
       const engine = new LocalEngine({
-        me: { node: "n", cage },
+        me: { node: "n", cage, process: number },
         keyOf,
         runDir,
         stateDir: folder,
         socketOf,
         listen: async (server, path) => {
           await new Promise<void>((listening) => server.listen(path, listening));
-          writeFileSync(registry, JSON.stringify({ node: "n", cage, pid: process.pid, ready: true }));
+          processes.set(cage, [...(processes.get(cage) ?? []), number].sort());
+          register(cage);
           server.on("close", () => {
-            try {
-              unlinkSync(registry);
-            } catch {
-              // Its folder is gone already.
-            }
+            processes.set(
+              cage,
+              (processes.get(cage) ?? []).filter((each) => each !== number),
+            );
+            if (existsSync(runDir)) register(cage);
           });
         },
       });
@@ -68,6 +73,41 @@ describe("the local engine", () => {
     expect(error).toBeInstanceOf(CageError);
     expect((error as CageError).message).toContain("the socket of bill was answered by shop");
     server.close();
+    await made.close();
+  });
+
+  it("spreads calls over the processes of a cage, and asks all of them where that is wanted", async () => {
+    const made = flock();
+    const caller = made.join("a");
+    await caller.start(async () => undefined);
+    for (const number of [1, 2, 3]) await made.join("b", number).start(async () => number);
+    const carry = { remainingMs: 2_000, trace: { id: "", span: "" }, logLevel: "info" } as const;
+    const seen = new Set<unknown>();
+    for (let n = 0; n < 60; n++) seen.add(await caller.call({ cage: "b" }, "m.f", [], carry));
+    expect([...seen].sort()).toEqual([1, 2, 3]);
+    expect(await caller.call({ cage: "b", via: "all" }, "m.f", [], carry)).toEqual(
+      [1, 2, 3].map((process) => ({ node: "n", process, ok: true, value: process })),
+    );
+    await made.close();
+  });
+
+  it("goes to another process when one has gone, without its caller's knowing, and repeats what may be repeated", async () => {
+    const made = flock();
+    const caller = made.join("a");
+    await caller.start(async () => undefined);
+    let lost = 0;
+    const describe = { functions: [{ path: "m.safe", idempotent: true }] };
+    const one = made.join("b", 1);
+    await one.start(async (_, path) => {
+      if (path === "self.describe") return describe;
+      // Its process dies over the call.
+      lost++;
+      await one.stop();
+    });
+    await made.join("b", 2).start(async (_, path) => (path === "self.describe" ? describe : 2));
+    const carry = { remainingMs: 2_000, trace: { id: "", span: "" }, logLevel: "info" } as const;
+    for (let n = 0; n < 20; n++) expect(await caller.call({ cage: "b" }, "m.safe", [], carry)).toBe(2);
+    expect(lost).toBe(1);
     await made.close();
   });
 });
