@@ -34,7 +34,7 @@ export {
 export { type Log, log } from "./health/log.ts";
 export type { Snapshot } from "./health/metrics.ts";
 export type { CometSession } from "./interfaces/comet/conversation.ts";
-export { type Ask, type Reply, type Route, type Routes, reply } from "./interfaces/http.ts";
+export { type Ask, type Reply, type Route, type Routes, reply } from "./interfaces/http/http.ts";
 export type { Entry } from "./modules/history.ts";
 export { hooks } from "./modules/hooks.ts";
 export { background } from "./request/background.ts";

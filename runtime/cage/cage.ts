@@ -30,6 +30,7 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
+import type { KeyOf } from "../rpc/hello.ts";
 import { isStream } from "../rpc/stream.ts";
 import { permit } from "./allow.ts";
 import { Bulkheads } from "./bulkheads.ts";
@@ -102,6 +103,7 @@ export class Cage {
   readonly figures: Figures;
   readonly stale: Stale;
   readonly #options: CageOptions;
+  readonly #keyOf: KeyOf;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
   readonly #canary = new Canary<Generation<Attachment>>({
@@ -132,6 +134,7 @@ export class Cage {
     this.stale = new Stale(paths);
     keepSecretsIn(paths.state);
     operateOn(paths);
+    this.#keyOf = keysOf(paths, name);
     this.engine =
       trial?.engine ??
       new LocalEngine({
@@ -139,7 +142,7 @@ export class Cage {
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
-        keyOf: keysOf(paths, name),
+        keyOf: this.#keyOf,
         listen: async (server, path) => void (await link.listen(server, { path })),
       });
     this.services = {
@@ -327,7 +330,7 @@ export class Cage {
     const { trial, gate } = this.#options;
     const over = trial?.over(candidate);
     const layers = this.#layers(candidate, over?.config);
-    const plan = await planOf(this.name, layers, protocols, process.env).catch((error) => {
+    const plan = await planOf(this.name, layers, protocols, process.env, candidate).catch((error) => {
       throw placed(error, this.root, (file) => candidate.text(file));
     });
     trial?.admit(plan);
@@ -355,7 +358,7 @@ export class Cage {
       }
       for (const planned of plan.interfaces) {
         const module = candidate.module(planned.name);
-        if (module !== undefined) planned.protocol.validate?.(module, planned.options);
+        if (module !== undefined) planned.protocol.validate?.(module, planned.options, planned.answers);
         if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
         if (planned.protocol.once && !this.#leads) continue;
         interfaces.set(
@@ -401,6 +404,8 @@ export class Cage {
       timeoutMs: plan.timeoutMs,
       running: plan.running,
       waiting: plan.waiting,
+      answers: plan.answers,
+      named: (asked) => this.#named(asked),
     });
     const made = plan.protocol.create(plan.options, host);
     try {
@@ -414,6 +419,11 @@ export class Cage {
     }
     events.emit("interface.up", { name: plan.name, protocol: plan.protocol.protocol, url: made.url });
     return { plan, host, interface: made };
+  }
+
+  /** Whether the current generation's configuration names the interface of this host; before the first there is none. */
+  #named(host: Host): boolean {
+    return this.loader.live.length > 0 && this.loader.current.attachment.interfaces.get(host.name)?.value.host === host;
   }
 
   async #closeInterface(open: OpenInterface): Promise<void> {
@@ -443,6 +453,7 @@ export class Cage {
       cage: this.name,
       services: this.services,
       lease: () => this.lease(),
+      keyOf: this.#keyOf,
       listen: this.#options.link.listen,
       onSwap: (listener: () => void) => {
         this.#swapListeners.add(listener);

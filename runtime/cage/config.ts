@@ -14,6 +14,7 @@
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
+import { type Answer, type Answers, checkAnswer, type Modules, parseAnswer } from "../interfaces/answers.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { Range } from "../request/adaptive.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
@@ -107,11 +108,12 @@ const shape = z.strictObject({
     .optional(),
 });
 
-/** Limits that any interface may set for itself, beside its protocol's options. */
-const interfaceLimits = z.object({
+/** What any interface may say beside its protocol's options: limits of its own, and what it answers with. */
+const common = z.object({
   timeoutMs: z.int().min(1).optional(),
   running: runningLimit.optional(),
   waiting: z.int().min(0).optional(),
+  answers: z.record(z.string().min(1), z.string()).default({}),
 });
 
 export interface Planned<Protocol> {
@@ -126,6 +128,7 @@ export interface PlannedInterface extends Planned<InterfaceProtocol<unknown>> {
   readonly timeoutMs: number;
   readonly running: number | Range;
   readonly waiting: number;
+  readonly answers: Answers;
 }
 
 export interface Plan {
@@ -191,12 +194,16 @@ function whereIn(cage: string, all: readonly Layer[]): Where {
   };
 }
 
-/** Merges, validates, and finds the protocols. Throws CONFIG with the path of the fault and the remedy. */
+/**
+ * Merges, validates, and finds the protocols. Throws CONFIG with the path of the fault and the remedy. `modules` are
+ * those of the generation it is for: what `answers` name has to be there.
+ */
 export async function planOf(
   cage: string,
   layers: Layers,
   protocols: Protocols,
   env: NodeJS.ProcessEnv,
+  modules?: Modules,
 ): Promise<Plan> {
   const all = layersOf(cage, layers, env);
   const where = whereIn(cage, all);
@@ -206,16 +213,18 @@ export async function planOf(
   for (const [name, given] of Object.entries(config.interfaces)) {
     const at = ["interfaces", name];
     const protocol = (await find(protocols.interfaces, given.protocol, where, at)) as InterfaceProtocol<unknown>;
-    const { protocol: _, timeoutMs, running, waiting, ...options } = given;
-    const limits = parsed(interfaceLimits, { timeoutMs, running, waiting }, where, at);
+    const { protocol: _, timeoutMs, running, waiting, answers, ...own } = given;
+    const said = parsed(common, { timeoutMs, running, waiting, answers }, where, at);
+    const options = parsed(protocol.options, own, where, at, Object.keys(common.shape));
     interfaces.push({
       name,
       protocol,
-      options: parsed(protocol.options, options, where, at, Object.keys(interfaceLimits.shape)),
+      options,
       key: keyOf(given),
-      timeoutMs: limits.timeoutMs ?? config.timeoutMs,
-      running: limits.running ?? config.running,
-      waiting: limits.waiting ?? config.waiting,
+      timeoutMs: said.timeoutMs ?? config.timeoutMs,
+      running: said.running ?? config.running,
+      waiting: said.waiting ?? config.waiting,
+      answers: answersOf(said.answers, protocol, options, modules, where, at),
     });
   }
   const resources: Planned<ResourceProtocol<unknown, unknown>>[] = [];
@@ -231,6 +240,34 @@ export async function planOf(
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
   const limits = { timeoutMs, running, waiting, calls, processes };
   return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary };
+}
+
+function answersOf(
+  texts: Readonly<Record<string, string>>,
+  protocol: InterfaceProtocol<unknown>,
+  options: unknown,
+  modules: Modules | undefined,
+  where: Where,
+  at: readonly string[],
+): Answers {
+  const answers = new Map<string, Answer>();
+  for (const [name, text] of Object.entries(texts)) {
+    if (protocol.checkName === undefined)
+      throw fault(
+        where,
+        [...at, "answers"],
+        `protocol '${protocol.protocol}' asks for nothing, so it takes no answers`,
+      );
+    try {
+      const answer = parseAnswer(text);
+      protocol.checkName(name, answer, options);
+      if (modules !== undefined) checkAnswer(answer, modules);
+      answers.set(name, answer);
+    } catch (error) {
+      throw fault(where, [...at, "answers", name], (error as Error).message);
+    }
+  }
+  return answers;
 }
 
 async function find<P>(

@@ -64,7 +64,8 @@ function effective({ interfaces, resources, settings, ...others }: Plan): Readon
   const limited = (each: Plan["interfaces"][number]) => {
     const [name, options] = stated(each);
     const { timeoutMs, running, waiting } = each;
-    return [name, { ...options, timeoutMs, running, waiting }] as const;
+    const answers = Object.fromEntries([...each.answers].map(([work, { text }]) => [work, text]));
+    return [name, { ...options, timeoutMs, running, waiting, answers }] as const;
   };
   return {
     ...others,

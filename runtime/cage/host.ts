@@ -4,7 +4,8 @@
  */
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
-import type { Handler, InterfaceHost, Work } from "../interfaces/interface.ts";
+import type { Answers } from "../interfaces/answers.ts";
+import type { Handler, InterfaceHost, Runner, Work } from "../interfaces/interface.ts";
 import { Gate, type Limits } from "../request/gate.ts";
 import { Piece } from "../request/piece.ts";
 import { type Lease, Request, type Services } from "../request/request.ts";
@@ -15,7 +16,11 @@ export interface HostOptions extends Limits {
   readonly cage: string;
   readonly timeoutMs: number;
   readonly services: Services;
+  readonly answers?: Answers;
   lease(): Lease;
+  keyOf?(name: string): Uint8Array | undefined;
+  /** Whether the current generation names this host's interface. */
+  named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
   onSwap(listener: () => void): () => void;
 }
@@ -23,6 +28,7 @@ export interface HostOptions extends Limits {
 export class Host implements InterfaceHost {
   readonly name: string;
   readonly cage: string;
+  readonly answers: Answers;
   readonly gate: Gate;
   readonly #options: HostOptions;
   /** Addresses lent, to be given back when the interface stops. */
@@ -34,55 +40,70 @@ export class Host implements InterfaceHost {
     this.#options = options;
     this.name = options.name;
     this.cage = options.cage;
+    this.answers = options.answers ?? new Map();
     this.gate = new Gate({ name: `interface ${options.name}`, running: options.running, waiting: options.waiting });
   }
 
-  async listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }> {
+  get named(): boolean {
+    return this.#options.named?.(this) ?? true;
+  }
+
+  async listen(server: Server, address: Address): Promise<{ port: number }> {
     const bound = await this.#options.listen(server, address);
-    this.addresses.push({ host: address.host, port: bound.port });
+    this.addresses.push("path" in address ? address : { host: address.host, port: bound.port });
     return bound;
   }
 
-  serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const lease = this.#options.lease();
-      const request = new Request({
-        services: this.#options.services,
-        lease,
-        interface: this.name,
-        label: work.label,
-        timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
-        trace: work.trace,
-        logLevel: work.logLevel,
-        principal: work.principal,
-        from: work.from,
-        retry: work.retry,
-      });
-      this.running.add(request);
-      const over = (enteredAt: number | undefined): void => {
-        this.running.delete(request);
-        if (enteredAt !== undefined) this.gate.leave(enteredAt);
-      };
-      const piece = new Piece<T>({ request, resolve, reject, over });
-      const begin = (): void => piece.begin(() => handler(this.#module(lease), request));
-      try {
-        work.accepted?.(request);
-        const room = this.gate.enter(request);
-        if (room === undefined) begin();
-        else room.then(begin, (error: unknown) => piece.fail(error));
-      } catch (error) {
-        piece.fail(error);
-      }
-    });
+  serve<T>(work: Work, handle: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.take(work, { handle, resolve, reject }));
   }
 
-  #module(lease: Lease): Handler {
-    const module = lease.module(this.name);
+  take<T>(work: Work, runner: Runner<T>): void {
+    const request = new Request({
+      services: this.#options.services,
+      lease: this.#options.lease(),
+      interface: this.name,
+      label: work.label,
+      timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
+      trace: work.trace,
+      logLevel: work.logLevel,
+      principal: work.principal,
+      from: work.from,
+      retry: work.retry,
+    });
+    this.running.add(request);
+    const piece = new Piece<T>(request, runner, this);
+    try {
+      work.accepted?.(request);
+      const room = this.gate.enter(request);
+      if (room === undefined) piece.begin(enter, this, request, runner);
+      else
+        room.then(
+          () => piece.begin(enter, this, request, runner),
+          (error: unknown) => piece.fail(error),
+        );
+    } catch (error) {
+      piece.fail(error);
+    }
+  }
+
+  /** A piece of work is over (piece.ts). */
+  over(request: Request, enteredAt: number | undefined): void {
+    this.running.delete(request);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt);
+  }
+
+  module(request: Request): Handler {
+    const module = request.lease.module(this.name) ?? (this.answers.size > 0 ? noModule : undefined);
     if (module !== undefined) return module;
     throw new CageError(
       "NOT_FOUND",
-      `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts`,
+      `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts, or say \`answers\` in its configuration`,
     );
+  }
+
+  keyOf(name: string): Uint8Array | undefined {
+    return this.#options.keyOf?.(name);
   }
 
   onSwap(listener: () => void): () => void {
@@ -98,3 +119,9 @@ export class Host implements InterfaceHost {
     }
   }
 }
+
+/** One function for all of them: a request costs no closure. */
+const enter = <T>(host: Host, request: Request, runner: Runner<T>): T | Promise<T> =>
+  runner.handle(host.module(request), request);
+
+const noModule: Handler = Object.freeze({});

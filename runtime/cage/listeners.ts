@@ -6,7 +6,7 @@
  * `_createServerHandle` is what node:cluster itself binds with; the public `listen` would make this process accept.
  */
 
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import { constants } from "node:os";
 import type { Address } from "./link.ts";
@@ -103,10 +103,13 @@ function boundPort(handle: Handle): number | undefined {
   return handle.getsockname?.(out) === 0 ? out.port : undefined;
 }
 
-/** Only this instance's supervisor gets here (it holds the control socket), so what lies there is left over. */
+/**
+ * Only this instance's supervisor gets here (it holds the control socket), so what lies there is left over. A path may be
+ * from a configuration: what is no socket there is somebody's file, and stays.
+ */
 function removeStale(path: string): void {
   try {
-    unlinkSync(path);
+    if (lstatSync(path).isSocket()) unlinkSync(path);
   } catch {
     // It was not there.
   }

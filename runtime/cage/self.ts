@@ -17,6 +17,7 @@ export function selfApi(cage: Cage) {
             name: open.plan.name,
             protocol: open.plan.protocol.protocol,
             url: open.interface.url ?? null,
+            ...(open.interface.status === undefined ? {} : { status: open.interface.status }),
           })),
         };
       } finally {

@@ -8,8 +8,8 @@
  */
 import { conditionsOf } from "../cage/level.ts";
 import { CageError } from "../errors.ts";
+import { durationMs } from "../request/duration.ts";
 import type { LevelRule } from "../request/levels.ts";
-import { durationMs } from "../retry/policy.ts";
 import { askOf } from "./instances.ts";
 import type { Command } from "./main.ts";
 import { duration, table } from "./table.ts";

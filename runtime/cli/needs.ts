@@ -31,6 +31,11 @@ export const needs = {
     // Debian's own: another python on the path has other packages.
     find: () => (existsSync("/usr/lib/python3/dist-packages/thrift") ? present("/usr/bin/python3") : undefined),
   },
+  openssl: {
+    what: "OpenSSL's command (tests of TLS make certificates)",
+    package: "openssl",
+    find: () => onPath("openssl"),
+  },
 } as const satisfies Readonly<Record<string, Need>>;
 
 function onPath(program: string): string | undefined {

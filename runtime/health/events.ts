@@ -91,24 +91,25 @@ type Listener<Name extends EventName> = (payload: Events[Name]) => void;
 
 const listeners: { [Name in EventName]?: Listener<Name>[] } = {};
 
+/** Lists are replaced and never changed: who emits walks one that nobody changes under it. */
+function drop<Name extends EventName>(name: Name, listener: Listener<Name>): void {
+  listeners[name] = ((listeners[name] ?? []) as Listener<Name>[]).filter((each) => each !== listener) as never;
+}
+
 export const events = {
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
-    const row = (listeners[name] ??= []) as Listener<Name>[];
-    row.push(listener);
-    return () => {
-      const at = row.indexOf(listener);
-      if (at >= 0) row.splice(at, 1);
-    };
+    listeners[name] = [...((listeners[name] ?? []) as Listener<Name>[]), listener] as never;
+    return () => drop(name, listener);
   },
 
   emit<Name extends EventName>(name: Name, payload: Events[Name]): void {
     const row = listeners[name] as Listener<Name>[] | undefined;
     if (row === undefined || row.length === 0) return;
-    for (const listener of [...row]) {
+    for (const listener of row) {
       try {
         listener(payload);
       } catch (error) {
-        row.splice(row.indexOf(listener), 1);
+        drop(name, listener);
         process.stderr.write(`event ${name}: a listener threw and was dropped: ${String((error as Error)?.stack)}\n`);
       }
     }

@@ -78,6 +78,8 @@ export interface MetricsOptions {
 
 /** Each series takes some 9 KB. */
 const defaultMaxSeries = 300;
+/** All labels that came when there was no room for more. */
+const other = "(other)";
 const loopWindowMs = 60_000;
 const maxErrors = 50;
 const maxReloads = 30;
@@ -93,7 +95,8 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
   const total = new Series(startedAt);
   const waited = new Histogram();
   const interfaces = new Map<string, Series>();
-  const requests = new Map<string, { interface: string; label: string; series: Series }>();
+  const requests = new Map<string, Map<string, Series>>();
+  let labels = 0;
   const calls = new Map<string, Series>();
   const errors = new Map<string, ErrorSeen>();
   const reloads: ReloadSeen[] = [];
@@ -106,19 +109,20 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
 
   /** The series of that name, or while there is room a new one, or the one for all that came too late. */
   const named = (map: Map<string, Series>, name: string): Series => {
-    const key = map.has(name) || map.size < maxSeries ? name : "(other)";
+    const key = map.has(name) || map.size < maxSeries ? name : other;
     let series = map.get(key);
     if (series === undefined) map.set(key, (series = new Series(now())));
     return series;
   };
+  /** By interface and then label: one joined name would be made, and hashed, for each request. */
   const labelled = (of: string, label: string): Series => {
-    let row = requests.get(`${of} ${label}`);
-    if (row === undefined && requests.size >= maxSeries) {
-      label = "(other)";
-      row = requests.get(`${of} ${label}`);
-    }
-    if (row === undefined) requests.set(`${of} ${label}`, (row = { interface: of, label, series: new Series(now()) }));
-    return row.series;
+    let rows = requests.get(of);
+    if (rows === undefined) requests.set(of, (rows = new Map()));
+    const known = rows.get(label) ?? (labels < maxSeries ? undefined : rows.get(other));
+    if (known !== undefined) return known;
+    const series = new Series(now());
+    rows.set(labels++ < maxSeries ? label : other, series);
+    return series;
   };
   const keep = (error: ErrorSeen, what = error.message): void => {
     const key = `${error.code} ${error.label} ${what}`;
@@ -139,7 +143,11 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
       total.record(at, done.durationMs, ending);
       waited.record(done.waitedMs);
       named(interfaces, done.interface).record(at, done.durationMs, ending);
-      labelled(done.interface, done.label.slice(0, 200)).record(at, done.durationMs, ending);
+      labelled(done.interface, done.label.length > 200 ? done.label.slice(0, 200) : done.label).record(
+        at,
+        done.durationMs,
+        ending,
+      );
       if (ending === "failure") keep(seen(done, wall()));
     }),
     events.on("problem", ({ what, error }) =>
@@ -214,11 +222,9 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         perSecond: total.perSecond(at),
         waited: latency(waited),
         interfaces: [...interfaces].map(([name, series]) => ({ interface: name, ...series.json(at) })),
-        requests: [...requests.values()].map((row) => ({
-          interface: row.interface,
-          label: row.label,
-          ...row.series.json(at),
-        })),
+        requests: [...requests].flatMap(([name, rows]) =>
+          [...rows].map(([label, series]) => ({ interface: name, label, ...series.json(at) })),
+        ),
         calls: [...calls].map(([cage, series]) => ({ cage, ...series.json(at) })),
         errors: [...errors.values()].reverse(),
         reloads: [...reloads],

@@ -11,9 +11,13 @@
  * alone reaches the only service that has it. The IDL belongs to the generation: it is parsed before the swap, and a
  * wrong one (or a service with a method missing) refuses the reload. A call ends with the schema it began with.
  *
- * What a handler throws: lib/thrift/server.ts has the table. Nothing that is the operator's to know goes out.
+ * Or by configuration alone: `idl` beside the port, and `answers: { "Forum.thread": "threads.read(session, id)" }`. The
+ * fields are the arguments' names in the IDL. An IDL and handlers of the module's own come first.
+ *
+ * A client that closes its connection cancels what it asked. What a handler throws: lib/thrift/server.ts has the table. Nothing that is the operator's to know goes out.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
 import { limits } from "../../lib/thrift/limits.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
@@ -21,6 +25,8 @@ import { type Schema, schemaOf } from "../../lib/thrift/schema.ts";
 import { type ServerSession, serveConnection, type Told } from "../../lib/thrift/server.ts";
 import { CageError, type Code, codes, told } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { type Answer, type Answers, answerWith, checkFields } from "./answers.ts";
+import { Client, leavesWith } from "./client.ts";
 import type { Handler, Interface, InterfaceHost, InterfaceProtocol } from "./interface.ts";
 
 const options = z.strictObject({
@@ -32,6 +38,11 @@ const options = z.strictObject({
   maxMessageBytes: z.int().positive().max(limits.messageBytes).default(limits.messageBytes),
   /** Calls of one connection that run at once; the rest wait unread. */
   maxPipelined: z.int().positive().default(limits.pipelined),
+  /** The text of the IDL, where the module exports none: import it from its .thrift file. */
+  idl: z
+    .custom<string>((text) => typeof text === "string", "the text of an IDL; import it from its .thrift")
+    .optional(),
+  includes: z.record(z.string(), z.string()).default({}),
 });
 
 export type ThriftOptions = z.output<typeof options>;
@@ -42,14 +53,15 @@ type Services = Readonly<Record<string, Readonly<Record<string, (...args: unknow
 const parsed = new Map<string, Schema>();
 const maxParsed = 16;
 
-function schemaFor(module: Handler): Schema {
-  const text = module["idl"];
+function schemaFor(module: Handler, chosen: ThriftOptions): Schema {
+  const source: Handler = module["idl"] === undefined ? { ...chosen } : module;
+  const text = source["idl"];
   if (typeof text !== "string")
     throw new CageError(
       "LOAD",
       `the module of a thrift interface exports its IDL: export const idl = "..." or an imported .thrift`,
     );
-  const includes = (module["includes"] ?? {}) as Readonly<Record<string, unknown>>;
+  const includes = (source["includes"] ?? {}) as Readonly<Record<string, unknown>>;
   const key = JSON.stringify([text, includes]);
   const known = parsed.get(key);
   if (known !== undefined) return known;
@@ -64,22 +76,16 @@ function schemaFor(module: Handler): Schema {
   return schema;
 }
 
-/** A module of a generation never changes, so neither does what is derived from it. */
-const derived = new WeakMap<Handler, Plans>();
-
-function plansFor(module: Handler): Plans {
-  let plans = derived.get(module);
-  if (plans === undefined) {
-    const schema = schemaFor(module);
-    const services = servicesOf(module);
-    plans = plansOf(schema, (name) => Object.hasOwn(services, name));
-    derived.set(module, plans);
-  }
-  return plans;
+/** Plans of the services that the module or the answers serve. */
+function plansFor(module: Handler, chosen: ThriftOptions, answers: Answers): Plans {
+  const schema = schemaFor(module, chosen);
+  const services = servicesOf(module, answers);
+  const answered = new Set([...answers.keys()].map((name) => name.slice(0, name.indexOf("."))));
+  return plansOf(schema, (name) => Object.hasOwn(services, name) || answered.has(name));
 }
 
-function servicesOf(module: Handler): Services {
-  const services = module["services"];
+function servicesOf(module: Handler, answers: Answers): Services {
+  const services = module["services"] ?? (answers.size > 0 ? {} : undefined);
   if (typeof services !== "object" || services === null)
     throw new CageError(
       "LOAD",
@@ -88,25 +94,50 @@ function servicesOf(module: Handler): Services {
   return services as Services;
 }
 
-function validate(module: Handler): void {
+function handlerOf(services: Services, plan: Plan): ((...args: unknown[]) => unknown) | undefined {
+  const handlers = Object.hasOwn(services, plan.service) ? services[plan.service] : undefined;
+  const handler = handlers?.[plan.method.name];
+  return typeof handler === "function" ? handler.bind(handlers) : undefined;
+}
+
+function validate(module: Handler, chosen: ThriftOptions, answers: Answers = new Map()): void {
   let plans: Plans;
   try {
-    plans = plansFor(module);
+    plans = plansFor(module, chosen, answers);
   } catch (error) {
     throw error instanceof CageError ? error : new CageError("LOAD", (error as Error).message, { cause: error });
   }
-  const services = servicesOf(module);
-  for (const [name, handlers] of Object.entries(services)) {
+  for (const [name, answer] of answers) checkAnswered(plans, name, answer);
+  for (const [name, handlers] of Object.entries(servicesOf(module, answers))) {
     const methods = plans.services.get(name);
     if (methods === undefined)
       throw new CageError(
         "LOAD",
-        `services.${name}: the IDL has no service ${name}; it has ${[...schemaFor(module).services.keys()].join(", ")}`,
+        `services.${name}: the IDL has no service ${name}; it has ${[...schemaFor(module, chosen).services.keys()].join(", ")}`,
       );
     for (const method of methods.keys())
-      if (typeof handlers[method] !== "function")
+      if (typeof handlers[method] !== "function" && !answers.has(`${name}.${method}`))
         throw new CageError("LOAD", `services.${name}.${method} is missing; the IDL promises it`);
   }
+}
+
+/** Throws CONFIG at a name that is no method of the IDL, or an argument that the method has not. */
+function checkAnswered(plans: Plans, name: string, answer: Answer): void {
+  const all = [...plans.services.values()].flatMap((methods) => [...methods.values()]);
+  const plan = all.find(({ label }) => label === name);
+  if (plan !== undefined)
+    return checkFields(
+      answer,
+      plan.method.args.map((field) => field.name),
+    );
+  const near = nearest(
+    name,
+    all.map(({ label }) => label),
+  );
+  throw new CageError(
+    "CONFIG",
+    `the IDL has no method '${name}'${near ? `; did you mean '${near}'?` : '; write "Service.method"'}`,
+  );
 }
 
 /** told(), and whether its sentence is the error's own. */
@@ -121,6 +152,8 @@ class ThriftInterface implements Interface {
   readonly #host: InterfaceHost;
   readonly #server: Server;
   readonly #sessions = new Set<ServerSession>();
+  /** A module of a generation never changes, so neither does what is derived from it. */
+  readonly #plans = new WeakMap<Handler, Plans>();
   #port: number | undefined;
 
   constructor(chosen: ThriftOptions, host: InterfaceHost) {
@@ -155,14 +188,12 @@ class ThriftInterface implements Interface {
 
   #accept(socket: Socket): void {
     const { maxMessageBytes, maxPipelined } = this.#options;
-    const from = socket.remoteAddress ?? "";
+    const client = new Client(this.#host, socket.remoteAddress);
+    leavesWith(socket, client);
     const session = serveConnection(socket, {
       limits: { ...limits, messageBytes: maxMessageBytes, pipelined: maxPipelined },
-      find: (name) => {
-        const module = this.#host.peek();
-        return module && plansFor(module).find(name);
-      },
-      invoke: (plan, args) => this.#invoke(plan, args, from),
+      find: (name) => this.#find(name),
+      invoke: (plan, args) => this.#invoke(client, plan, args),
       told: toldOf,
       fault: (error, label) =>
         events.emit("log", {
@@ -175,20 +206,40 @@ class ThriftInterface implements Interface {
     void session.closed.then(() => this.#sessions.delete(session));
   }
 
-  #invoke(plan: Plan, args: readonly unknown[], from: string): Promise<unknown> {
-    return this.#host.serve({ label: plan.label, from, timeoutMs: this.#options.timeoutMs }, (module) => {
-      const handlers = servicesOf(module)[plan.service];
-      const handler = handlers?.[plan.method.name];
-      if (handlers === undefined || typeof handler !== "function")
+  #find(name: string): Plan | undefined {
+    const { answers } = this.#host;
+    const module = this.#host.peek() ?? (answers.size > 0 ? noModule : undefined);
+    if (module === undefined) return undefined;
+    let plans = this.#plans.get(module);
+    if (plans === undefined) this.#plans.set(module, (plans = plansFor(module, this.#options, answers)));
+    const plan = plans.find(name);
+    const served = plan && (answers.has(plan.label) || handlerOf(servicesOf(module, answers), plan) !== undefined);
+    return served ? plan : undefined;
+  }
+
+  #invoke(client: Client, plan: Plan, args: readonly unknown[]): Promise<unknown> {
+    return client.serve({ label: plan.label, timeoutMs: this.#options.timeoutMs }, (module, request) => {
+      const { answers } = this.#host;
+      const handler = handlerOf(servicesOf(module, answers), plan);
+      if (handler !== undefined) return handler(...args);
+      const answer = answers.get(plan.label);
+      if (answer === undefined)
         throw new CageError("NO_SUCH_FUNCTION", `services.${plan.label} is not exported by ${this.#host.name}.ts`);
-      return handler.apply(handlers, [...args]);
+      const fields = Object.fromEntries(plan.method.args.map(({ name }, at) => [name, args[at]]));
+      return answerWith(answer, fields, request);
     });
   }
 }
+
+const noModule: Handler = Object.freeze({});
 
 export const thrift: InterfaceProtocol<ThriftOptions> = {
   protocol: "thrift",
   options: options as unknown as z.ZodType<ThriftOptions>,
   create: (chosen, host) => new ThriftInterface(chosen, host),
   validate,
+  checkName(name, answer, chosen) {
+    // With an IDL of the module's own, validate looks.
+    if (chosen.idl !== undefined) checkAnswered(plansOf(schemaFor({}, chosen)), name, answer);
+  },
 };

@@ -22,6 +22,6 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
     from: from.from,
   });
   const reported = (error: unknown): void => events.emit("problem", { what: request.label, error });
-  const piece = new Piece({ request, resolve() {}, reject: reported, over() {} });
+  const piece = new Piece<unknown>(request, { resolve() {}, reject: reported }, { over() {} });
   outside(() => piece.begin(() => Promise.resolve().then(work)));
 }

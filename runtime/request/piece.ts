@@ -12,39 +12,47 @@
 import type { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
-import { now, outside, type Request, run } from "./request.ts";
+import { now, type Request, run } from "./request.ts";
 
 /** The default time of a request, once more: whatever listens to its signal has ended long ago. */
 const overdueMs = 10_000;
 
-export interface PieceOptions<T> {
-  readonly request: Request;
+/** Who asked. */
+export interface Asker<T> {
   resolve(value: T): void;
   reject(error: unknown): void;
-  /** Runs once, when it is over; `enteredAt` is when it began to run, undefined when it never did. */
-  over(enteredAt: number | undefined): void;
+}
+
+/** Where it runs. */
+export interface Slot {
+  /** Called once, when it is over; `enteredAt` is when it began to run, undefined when it never did. */
+  over(request: Request, enteredAt: number | undefined): void;
 }
 
 export class Piece<T> {
-  readonly #options: PieceOptions<T>;
+  readonly #request: Request;
+  readonly #asker: Asker<T>;
+  readonly #slot: Slot;
   #enteredAt: number | undefined;
   /** Answered before it was over, at this moment. */
   #stoppedAt: number | undefined;
   #alarm: Alarm | undefined;
 
-  constructor(options: PieceOptions<T>) {
-    this.#options = options;
+  constructor(request: Request, asker: Asker<T>, slot: Slot) {
+    this.#request = request;
+    this.#asker = asker;
+    this.#slot = slot;
   }
 
   /** Runs it now: it has its slot. */
-  begin(work: () => T | Promise<T>): void {
-    const { request } = this.#options;
+  begin<A extends unknown[]>(work: (...args: A) => T | Promise<T>, ...args: A): void {
+    const request = this.#request;
     this.#enteredAt = now();
     let running: T | Promise<T>;
     try {
       // Stopped between being let in and coming here.
       if (request.stopped !== undefined) throw request.stopped;
-      running = run(request, work);
+      running = run(request, work, ...args);
     } catch (error) {
       return this.fail(error);
     }
@@ -67,25 +75,25 @@ export class Piece<T> {
     this.#end(error);
     if (this.#stoppedAt !== undefined) return;
     this.#tell(error);
-    this.#options.reject(error);
+    this.#asker.reject(error);
   }
 
   #succeed(value: T): void {
     this.#end(undefined);
     if (this.#stoppedAt !== undefined) return;
     this.#tell(undefined);
-    this.#options.resolve(value);
+    this.#asker.resolve(value);
   }
 
   #stop(why: CageError): void {
     this.#stoppedAt = now();
-    this.#alarm = outside(() => alarmAt(now() + overdueMs, () => this.#overdue()));
+    this.#alarm = alarmAt(now() + overdueMs, () => this.#overdue());
     this.#tell(why);
-    this.#options.reject(why);
+    this.#asker.reject(why);
   }
 
   #tell(error: unknown): void {
-    const { request } = this.#options;
+    const request = this.#request;
     events.emit("request.done", {
       interface: request.interface,
       label: request.label,
@@ -98,14 +106,14 @@ export class Piece<T> {
   }
 
   #overdue(): void {
-    const { interface: name, label, generation, id } = this.#options.request;
+    const { interface: name, label, generation, id } = this.#request;
     events.emit("request.overdue", { interface: name, label, overdueMs, generation, id });
   }
 
   #end(error: unknown): void {
-    const { request, over } = this.#options;
+    const request = this.#request;
     request.end();
-    over(this.#enteredAt);
+    this.#slot.over(request, this.#enteredAt);
     if (this.#stoppedAt === undefined) return;
     if (this.#alarm !== undefined) dismiss(this.#alarm);
     events.emit("request.lingered", {

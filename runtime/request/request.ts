@@ -104,7 +104,6 @@ const processId = randomBytes(5).toString("hex");
 
 export class Request {
   readonly id: string;
-  readonly trace: Trace;
   readonly interface: string;
   readonly services: Services;
   readonly startedAt = now();
@@ -116,6 +115,7 @@ export class Request {
   logLevel: LogLevel;
   /** The generation's number stays readable after the end; the generation itself does not. */
   readonly generation: number;
+  #trace: Trace | undefined;
   #label: string;
   #principal: unknown;
   #lease: Lease | undefined;
@@ -126,7 +126,7 @@ export class Request {
 
   constructor(options: RequestOptions) {
     this.id = options.id ?? `${processId}-${(++sequence).toString(36)}`;
-    this.trace = options.trace ?? newTrace();
+    this.#trace = options.trace;
     this.interface = options.interface;
     this.#label = options.label;
     this.services = options.services;
@@ -138,6 +138,11 @@ export class Request {
     this.generation = options.lease.id;
     this.#lease = options.lease;
     this.#follow();
+  }
+
+  /** Made on first use: most requests call nobody and log nothing. */
+  get trace(): Trace {
+    return (this.#trace ??= newTrace());
   }
 
   get label(): string {
@@ -204,8 +209,7 @@ export class Request {
     }
     this.#stops ??= new Set();
     this.#stops.add(listener);
-    // Outside the request: the wheel's one timer must not carry whichever context happened to start it.
-    this.#alarm ??= outside(() => alarmAt(this.deadline, () => this.stopped));
+    this.#alarm ??= alarmAt(this.deadline, () => this.stopped);
     return () => void this.#stops?.delete(listener);
   }
 
@@ -261,7 +265,8 @@ export function current(): Request {
 
 export const maybeCurrent = (): Request | undefined => storage.getStore();
 
-export const run = <T>(request: Request, fn: () => T): T => storage.run(request, fn);
+export const run = <T, A extends unknown[]>(request: Request, fn: (...args: A) => T, ...args: A): T =>
+  storage.run(request, fn, ...args);
 
 /** Runs `fn` outside any request: for sockets, pools and timers of the runtime, which must not pin one. */
 export const outside = <T>(fn: () => T): T =>

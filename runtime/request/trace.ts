@@ -7,6 +7,8 @@ export interface Trace {
   /** 16 hex digits: this piece of work. */
   readonly span: string;
   readonly parent?: string;
+  /** W3C tracestate, as it came: what tracing systems tell each other beside the ids. */
+  readonly state?: string;
 }
 
 const bytes = Buffer.allocUnsafeSlow(24 * 256);

@@ -7,7 +7,7 @@
  */
 import { CageError, Cancelled, Expired } from "../errors.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
-import { now, outside, type Request, type Stoppable } from "./request.ts";
+import { now, type Request, type Stoppable } from "./request.ts";
 
 export interface WaitLimits {
   readonly limitMs: number;
@@ -29,7 +29,7 @@ export class Wait implements Stoppable {
     this.#what = what;
     this.#limitMs = limitMs;
     this.deadline = Math.min(request.deadline, now() + limitMs);
-    this.#alarm = outside(() => alarmAt(this.deadline, () => this.stopped));
+    this.#alarm = alarmAt(this.deadline, () => this.stopped);
     const forget = request.onStop((why) => this.#stop(why));
     const abort = (): void => this.#stop(aborted(signal as AbortSignal, what));
     if (signal?.aborted) abort();

@@ -5,7 +5,7 @@
  * back together. A call has no limit of attempts unless its caller sets one; "parked" is where a call goes that must
  * not be tried on its own, never into nothing.
  */
-import { CageError, type Code, codes } from "../errors.ts";
+import { type Code, codes } from "../errors.ts";
 
 export interface Backoff {
   /** The first step, before jitter. */
@@ -23,19 +23,6 @@ export function backoffMs(failures: number, backoff: Backoff, random: () => numb
   // 2^30 s is past any cap; a larger exponent would become Infinity, and Infinity * 0 is NaN.
   const step = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(30, Math.max(0, failures - 1)));
   return Math.max(backoff.floorMs, Math.floor(random() * step));
-}
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** "30s", "15m", "12h", "7d", "250ms" or a number of milliseconds. */
-export function durationMs(text: string | number): number {
-  if (typeof text === "number") {
-    if (Number.isFinite(text) && text >= 0) return text;
-  } else {
-    const match = /^(\d{1,12}(?:\.\d{1,3})?)(ms|s|m|h|d)$/.exec(text);
-    if (match) return Number(match[1]) * (unitMs[match[2] as string] as number);
-  }
-  throw new CageError("BAD_INPUT", `"${text}" is not a duration; write "30s", "15m", "12h", "7d" or milliseconds`);
 }
 
 /**

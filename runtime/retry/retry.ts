@@ -21,12 +21,12 @@ import { pack } from "../../lib/pack.ts";
 import type { Tx } from "../../lib/partition.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { durationMs } from "../request/duration.ts";
 import { type LogLevel, maybeCurrent, type RetryOptions, type Target, type Trace } from "../request/request.ts";
 import type { NewCall } from "./call.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
 import { type JournalLimits, openJournal } from "./journal.ts";
-import { durationMs } from "./policy.ts";
 import { createSteering, type Steering } from "./steering.ts";
 
 export interface RetriesOptions extends Omit<DeliveryOptions, "journal"> {

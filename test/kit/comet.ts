@@ -8,6 +8,7 @@ import type { CometSession } from "../../runtime/interfaces/comet/conversation.t
 import { type CometOptions, options } from "../../runtime/interfaces/comet/options.ts";
 import type { Handler, Interface, InterfaceHost, Work } from "../../runtime/interfaces/interface.ts";
 import type { Request } from "../../runtime/request/request.ts";
+import { asRequest } from "./request.ts";
 
 export interface Module {
   connect?(session: CometSession): unknown;
@@ -28,14 +29,24 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
   const host: InterfaceHost = {
     name: "comet",
     cage: "test",
+    answers: new Map(),
+    named: true,
+    keyOf: () => undefined,
     listen: (server: Server, address) =>
       new Promise((resolve, reject) => {
         server.once("error", reject);
-        server.listen(address.port, address.host, () => resolve({ port: (server.address() as { port: number }).port }));
+        server.listen(address, () => resolve({ port: (server.address() as { port: number }).port }));
       }),
     async serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
       await running.before(work);
-      return await handler(running.module as Handler, undefined as never);
+      return await asRequest(async (request) => await handler(running.module as Handler, request));
+    },
+    take(work, runner) {
+      const done = host.serve(work, (module, request) => runner.handle(module, request));
+      done.then(
+        (value) => runner.resolve(value),
+        (error: unknown) => runner.reject(error),
+      );
     },
     onSwap: () => () => {},
     peek: () => running.module as Handler,

@@ -1,7 +1,9 @@
 /** The real Host over plain sockets: for tests of one interface without a whole cage. */
 import type { Server } from "node:net";
 import { Host } from "../../runtime/cage/host.ts";
+import { parseAnswer } from "../../runtime/interfaces/answers.ts";
 import type { Lease, Services } from "../../runtime/request/request.ts";
+import { keyOf } from "./session.ts";
 
 export interface TestHost {
   readonly host: Host;
@@ -19,6 +21,12 @@ export function createHost(
     services?: Services;
     resources?: Record<string, unknown>;
     config?: unknown;
+    /** What the configuration says to answer with. */
+    answers?: Readonly<Record<string, string>>;
+    /** Whether the current configuration names it. */
+    named?: () => boolean;
+    /** Other modules of the cage, by name, that answers may name. */
+    modules?: () => Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   } = {},
 ): TestHost {
   let generation = 1;
@@ -29,7 +37,7 @@ export function createHost(
     const held = current;
     return {
       id: generation,
-      module: () => held,
+      module: (name) => (name === "test" ? held : options.modules?.()[name]),
       resource: (name) => options.resources?.[name],
       config: options.config ?? {},
       again: lease,
@@ -43,7 +51,10 @@ export function createHost(
     running: options.running ?? 100,
     waiting: options.waiting ?? 100,
     services: options.services ?? ({ node: "test", cage: "test" } as Services),
+    answers: new Map(Object.entries(options.answers ?? {}).map(([name, text]) => [name, parseAnswer(text)])),
+    named: options.named ?? (() => true),
     lease,
+    keyOf,
     listen: async (server, address) => {
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);

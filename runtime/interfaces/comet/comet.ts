@@ -40,6 +40,8 @@ export const comet: InterfaceProtocol<CometOptions> = {
       if (module[name] !== undefined && typeof module[name] !== "function")
         throw new CageError("LOAD", `a comet module's ${name} has to be a function, or not be exported`);
   },
+  // Any text is a path: it is what the asker says.
+  checkName() {},
   create: (given, host) => new Comet(given, host),
 };
 

@@ -10,14 +10,22 @@
  * All three are optional. The session object outlives generations: what an application keeps in `data` is plain data,
  * never a function or an instance of its own classes, or the generation that made it is never collected.
  *
+ * A packet that asks by a path of the configuration's `answers` (question.ts) is answered to its sender, refusals
+ * included; all others are `message`'s.
+ *
+ * A client that falls silent, or does not read, cancels what runs for it. One that says goodbye has its last packets
+ * handled, since it sent them with that; what it asked is cancelled, since it will read no answer.
+ *
  * A packet refused by a full queue waits and is tried again; one whose handler threw ends the session, because the
  * client believes that it was taken: it starts anew and asks for what it lacks.
  */
 import { limits } from "../../../lib/csp/limits.ts";
 import { type Packed, pack } from "../../../lib/csp/packet.ts";
 import type { EndReason, Session } from "../../../lib/csp/session.ts";
-import { outside } from "../../request/request.ts";
+import { CageError } from "../../errors.ts";
+import { outside, type Request } from "../../request/request.ts";
 import type { Handler, InterfaceHost } from "../interface.ts";
+import { answerTo, noQuestion, type Question, questionIn, refusalTo } from "./question.ts";
 
 /** What a cage's `connect`, `message` and `disconnect` are given. */
 export interface CometSession {
@@ -50,6 +58,8 @@ export function packOnce(text: string): Packed {
 const firstWaitMs = 20;
 const longestWaitMs = 1_000;
 
+const gone = "the client went away";
+
 type Step = { readonly call: "connect" | "disconnect" } | { readonly call: "message"; readonly text: string };
 
 export class Conversation {
@@ -60,6 +70,9 @@ export class Conversation {
   #steps: Step[] = [{ call: "connect" }];
   #reason: EndReason | undefined;
   #running = false;
+  /** What runs now, and whether it is a question. */
+  #request: Request | undefined;
+  #asking = false;
   #settled: (() => void)[] = [];
 
   constructor(
@@ -93,6 +106,8 @@ export class Conversation {
 
   ended(reason: EndReason): void {
     this.#reason = reason;
+    const silent = reason === "timeout" || reason === "slow";
+    if (silent || (reason === "client" && this.#asking)) this.#request?.cancel(gone);
     this.#add({ call: "disconnect" });
   }
 
@@ -115,14 +130,18 @@ export class Conversation {
   }
 
   async #take(step: Step): Promise<void> {
+    const question = step.call === "message" ? this.#question(step.text) : undefined;
+    if (question !== undefined) return await this.#ask(question);
     const args = step.call === "message" ? [step.text] : step.call === "disconnect" ? [this.#reason] : [];
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       let began = false;
       try {
-        await this.#host.serve({ label: step.call, from: this.#from }, (module: Handler) => {
+        await this.#host.serve({ label: step.call, from: this.#from }, (module: Handler, request) => {
           began = true;
+          this.#request = request;
           const handler = module[step.call];
-          return typeof handler === "function" ? (handler(this.#handle, ...args) as unknown) : undefined;
+          if (typeof handler === "function") return handler(this.#handle, ...args) as unknown;
+          if (step.call === "message" && this.#host.answers.size > 0) this.#handle.send(noQuestion);
         });
         return;
       } catch (error) {
@@ -138,7 +157,34 @@ export class Conversation {
           this.#session.close("server");
         }
         return;
+      } finally {
+        this.#request = undefined;
       }
     }
+  }
+
+  /** A path that nothing answers is a question too, unless the module takes what is none. */
+  #question(text: string): Question | undefined {
+    const { answers } = this.#host;
+    const question = answers.size > 0 ? questionIn(text) : undefined;
+    if (question === undefined || answers.has(question.path)) return question;
+    return typeof this.#host.peek()?.["message"] === "function" ? undefined : question;
+  }
+
+  async #ask(question: Question): Promise<void> {
+    if (this.#reason !== undefined) return;
+    this.#asking = true;
+    try {
+      const answer = await this.#host.serve({ label: "ask", from: this.#from }, (_, request) => {
+        this.#request = request;
+        if (this.#reason !== undefined) throw new CageError("CANCELLED", gone);
+        return answerTo(question, this.#host.answers, request);
+      });
+      this.#handle.send(answer);
+    } catch (error) {
+      this.#handle.send(refusalTo(question, error));
+    }
+    this.#asking = false;
+    this.#request = undefined;
   }
 }

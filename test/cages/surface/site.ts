@@ -13,7 +13,7 @@ import type { Comment, Notice, Person, Post, Rating, Thread } from "../../../cag
 import * as web from "../../../cages/surface/web.ts";
 import { keepSecretsIn } from "../../../runtime/cage/secret.ts";
 import { CageError } from "../../../runtime/errors.ts";
-import { http } from "../../../runtime/interfaces/http.ts";
+import { http } from "../../../runtime/interfaces/http/http.ts";
 import type { Services } from "../../../runtime/request/request.ts";
 import { invoke } from "../../../runtime/rpc/api.ts";
 import { startComet } from "../../kit/comet.ts";

@@ -14,10 +14,14 @@ const http = {
       .optional(),
   }),
   create: () => ({}) as never,
+  checkName: (name: string) => {
+    if (!name.startsWith("GET ")) throw new Error(`'${name}' is no route`);
+  },
 };
+const tick = { protocol: "tick", options: z.strictObject({}), create: () => ({}) as never };
 const memo = { protocol: "memo", options: z.strictObject({ size: z.int() }), open: async () => ({}) as never };
 const protocols = {
-  interfaces: { http: async () => http },
+  interfaces: { http: async () => http, tick: async () => tick },
   resources: { memo: async () => memo },
 } as unknown as Protocols;
 const plan = (own: unknown, env = {}, more = {}) => planOf("shop", { own, ...more }, protocols, env);
@@ -170,6 +174,43 @@ describe("an explained configuration", () => {
     expect(found["settings.b"]).toMatchObject({ from: "environment", over: [{ value: "secret(two)" }] });
     expect(found["settings.url"]?.value).toBe("postgres://ann:(hidden)@db/shop");
     expect(found["settings.list"]?.value).toMatchObject([{ of: "secret(three)" }]);
+  });
+});
+
+describe("answers", () => {
+  const modules = { names: ["greeter"], module: (name: string) => (name === "greeter" ? { hello() {} } : undefined) };
+  const answered = (answers: unknown, protocol = "http") => {
+    const web = { protocol, ...(protocol === "http" ? { port: 80 } : {}), answers };
+    return planOf("shop", { own: { interfaces: { web } } }, protocols, {}, modules);
+  };
+  const message = (answers: unknown, protocol?: string) =>
+    answered(answers, protocol).then(
+      () => "no error",
+      (error: Error) => error.message,
+    );
+
+  it("belong to any interface whose protocol asks for something", async () => {
+    const { interfaces } = await answered({ "GET /:who": "greeter.hello(who)" });
+    expect(interfaces[0]?.answers.get("GET /:who")).toMatchObject({ module: "greeter", function: "hello" });
+    expect(await message({ now: "greeter.hello" }, "tick")).toBe(
+      "config/shop.ts: interfaces.web.answers: protocol 'tick' asks for nothing, so it takes no answers",
+    );
+  });
+
+  it("that name no work, are not written as one, or name no function are refused with the place and the nearest", async () => {
+    const at = "config/shop.ts: interfaces.web.answers.";
+    expect(await message({ "/x": "greeter.hello" })).toBe(`${at}/x: '/x' is no route`);
+    expect(await message({ "GET /": "hello" })).toContain(`${at}GET /: no module.function in "hello"; write`);
+    expect(await message({ "GET /": "greter.hello" })).toBe(
+      `${at}GET /: there is no module 'greter'; did you mean 'greeter'?`,
+    );
+    expect(await message({ "GET /": "greeter.helo" })).toBe(
+      `${at}GET /: there is no function 'greeter.helo'; did you mean 'hello'?`,
+    );
+    expect(await message({ "GET /": 7 })).toContain(`${at}GET /`);
+    expect(await failure({ interfaces: { web: { protocol: "http", port: 1, answrs: {} } } })).toContain(
+      "did you mean 'answers'?",
+    );
   });
 });
 

@@ -21,7 +21,7 @@ describe("work that does not end", () => {
     const ends: (() => void)[] = [];
     for (const label of ["stuck", "late"]) {
       const one = new Request({ services, lease, interface: "test", label, timeoutMs: 1_000 });
-      const piece = new Piece<void>({ request: one, resolve() {}, reject() {}, over() {} });
+      const piece = new Piece<void>(one, { resolve() {}, reject() {} }, { over() {} });
       piece.begin(() => new Promise<void>((resolve) => ends.push(resolve)));
     }
     await vi.advanceTimersByTimeAsync(5_000);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CageError, codes } from "../../../runtime/errors.ts";
-import { backoffMs, durationMs, verdict } from "../../../runtime/retry/policy.ts";
+import { backoffMs, verdict } from "../../../runtime/retry/policy.ts";
 
 const backoff = { baseMs: 1_000, capMs: 60_000, floorMs: 50 };
 
@@ -23,19 +23,6 @@ describe("backoff", () => {
         },
       ),
     );
-  });
-});
-
-describe("durations", () => {
-  it("reads numbers with units, and plain milliseconds", () => {
-    expect(["250ms", "30s", "15m", "12h", "7d", "1.5s", 42].map((text) => durationMs(text))).toEqual([
-      250, 30_000, 900_000, 43_200_000, 604_800_000, 1_500, 42,
-    ]);
-  });
-
-  it("refuses anything else with the forms that are possible", () => {
-    for (const text of ["", "5", "5 s", "-5s", "1y", "s", "1e3s", Number.NaN, -1, Number.POSITIVE_INFINITY])
-      expect(() => durationMs(text)).toThrow(/"30s", "15m", "12h", "7d"/);
   });
 });
 

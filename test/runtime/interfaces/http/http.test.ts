@@ -1,37 +1,10 @@
 import { request as nodeRequest } from "node:http";
-import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { CageError } from "../../../runtime/errors.ts";
-import { type Ask, http, reply } from "../../../runtime/interfaces/http.ts";
-import { createHost, type TestHost } from "../../kit/host.ts";
+import { CageError } from "../../../../runtime/errors.ts";
+import { type Ask, http, reply } from "../../../../runtime/interfaces/http/http.ts";
+import { closeServers, raw, serve } from "../../../kit/http.ts";
 
-const open: { stop(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const each of open.splice(0)) await each.stop();
-});
-
-async function serve(
-  module: Record<string, unknown>,
-  options: Record<string, unknown> = {},
-  host: Parameters<typeof createHost>[1] = {},
-) {
-  const made: TestHost = createHost(module, host);
-  const server = http.create(http.options.parse({ port: 0, ...options }), made.host);
-  await server.start();
-  open.push(server);
-  const port = Number(new URL(server.url as string).port);
-  return { url: `http://127.0.0.1:${port}`, port, server, ...made };
-}
-
-/** Raw bytes over a socket, until it closes. */
-const raw = (port: number, text: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => socket.write(text));
-    let answer = "";
-    socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
-    socket.on("close", () => resolve(answer));
-    socket.on("error", reject);
-  });
+afterEach(closeServers);
 
 describe("the http interface", () => {
   it("routes by method and path, and gives the handler parameters, query, headers and body", async () => {
@@ -190,10 +163,10 @@ describe("the http interface", () => {
     expect([first, second].find((each) => each.status === 503)?.headers.get("retry-after")).toBe("1");
   });
 
-  it("gives up a body that does not come at the deadline: 504, the connection closes, the slot is free", async () => {
+  it("gives up a body that does not come at the deadline: 408, the connection closes, the slot is free", async () => {
     const { port, host } = await serve({ routes: { "POST /": () => "never" } }, {}, { timeoutMs: 100, running: 1 });
     const answer = await raw(port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
-    expect(answer).toMatch(/^HTTP\/1.1 504 /);
+    expect(answer).toMatch(/^HTTP\/1.1 408 /);
     await expect.poll(() => host.gate.running).toBe(0);
   });
 
