@@ -94,12 +94,16 @@ export class FrameWriter {
 /** The reading half: remembers shapes. Throws on what is no message, and is then worthless. */
 export class FrameReader {
   readonly #shapes: Shapes = shapes();
+  readonly #bounds = { start: 0, end: 0 };
   readonly #unpackr = new Unpackr({ ...types, sequential: true, structures: this.#shapes as unknown as object[] });
 
   /** The message from `start` to `end` of a chunk; long byte arrays in it are views of the chunk. */
   read(chunk: Buffer, start: number, end: number): unknown {
     measure(chunk, start, end, this.#shapes);
-    return this.#unpackr.unpack(chunk.subarray(start, end));
+    // Where it lies: a subarray and its DataView for each message would take a quarter of the time.
+    this.#bounds.start = start;
+    this.#bounds.end = end;
+    return this.#unpackr.unpack(chunk, this.#bounds);
   }
 }
 

@@ -3,6 +3,18 @@
  * client of each are processes of their own. Ours are two real cages, started as in production, with all that a call has:
  * deadline, trace, context, cancellation, proven callers, metrics at both ends. An echo of about 200 bytes and 10 KB, with
  * 1, 32 and 256 calls outstanding.
+ *
+ * What was tried, on a machine that others kept busy (load 8 to 20 on 2 processors), so by processor time where it says so:
+ *
+ * - AsyncLocalStorage.exit once a request (for its alarm): 914 ns against 119 ns for run(undefined), all of it in switching
+ *   the hooks of promises off and on. With one promise less in each of engine, host and invoke: 57,000 -> 70,000 calls/s.
+ * - Our own writer (lib/pack/writer.ts) in the place of msgpackr's: 200 B 437 -> 335 ns, 10 KB 31 -> 18 us; refusing what
+ *   cannot be sent costs nothing on the way. Reading is msgpackr's, 450 ns and 8 us.
+ * - Reading frames where they lie in the chunk, without a subarray for each: 1,355 -> 915 ns for a call's frame.
+ * - Writing early at 1, 4 or 16 KB: 7 to 15 us of processor time a call for both sides together, the kernel's part 0.3 to
+ *   1.4, and the noise larger than any difference; 1 KB is kept, as in the floor.
+ * - The symbol that makes a call's promise iterable: 8 ns; a subclass of Promise for it: 230 ns.
+ * - Signals are made for nobody: who waits is a Request with listeners (engine.ts, Stop), not an AbortSignal (3 us).
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";

@@ -10,7 +10,7 @@ const call = async (...args: string[]): Promise<unknown> => JSON.parse(await pro
 beforeAll(async () => {
   project = createProject({
     "cages/back/api.ts": `export * as feed from "./feed.ts";\n`,
-    "cages/back/feed.ts": `import { failure, request, Terminal, z } from "#runtime";
+    "cages/back/feed.ts": `import { config, failure, request, Terminal, z } from "#runtime";
 const state = { hanging: 0, closed: 0, stopped: "" };
 export const SoldOut = failure("SOLD_OUT", z.object({ sku: z.string() }));
 export const seen = () => ({ ...state });
@@ -18,7 +18,11 @@ export const buy = (sku: string) => { throw SoldOut({ sku }); };
 export const never = () => { throw new Terminal("not today"); };
 export async function* rows(count: number) {
   try {
-    for (let n = 0; n < count; n++) yield { n, at: new Date(n), big: BigInt(n) };
+    for (let n = 0; n < count; n++) {
+      // It is there as long as the request is, which a stream keeps.
+      config();
+      yield { n, at: new Date(n), big: BigInt(n) };
+    }
   } finally {
     state.closed++;
   }
@@ -36,7 +40,7 @@ export const hang = () => new Promise<void>((_, reject) => {
 });
 `,
     "config/back.ts": `import { defineCage } from "#runtime";\nexport const config = defineCage({ allow: { feed: ["middle"] } });\n`,
-    "cages/middle/api.ts": `import { cage, CageError, isFailure, Terminal } from "#runtime";
+    "cages/middle/api.ts": `import { cage, CageError, Expired, isFailure, Terminal } from "#runtime";
 import type * as Back from "../back/api.ts";
 const { feed } = cage<typeof Back>("back");
 export const hang = () => feed.hang();
@@ -50,6 +54,12 @@ export async function sum(count: number): Promise<unknown> {
 export async function first(): Promise<number> {
   for await (const row of feed.rows(1_000_000)) return row.n;
   return -1;
+}
+export async function late(): Promise<boolean> {
+  try {
+    for await (const _ of cage<typeof Back>("back", { timeoutMs: 150 }).feed.rows(1e12));
+  } catch (error) { return error instanceof Expired; }
+  return false;
 }
 export async function both(): Promise<number[]> {
   async function* numbers() { yield 1; yield 2; }
@@ -92,6 +102,11 @@ describe("calls between cages", () => {
       async () => ((await call("middle", "seen")) as { closed: number }).closed === 2,
     );
     expect(await call("middle", "both")).toEqual([2, 4]);
+  });
+
+  it("end a stream at its limit, at both ends", async () => {
+    expect(await call("middle", "late")).toBe(true);
+    await eventually("it is closed", async () => ((await call("middle", "seen")) as { closed: number }).closed === 3);
   });
 
   it("carry errors that are known by class, and declared ones by code", async () => {
