@@ -23,7 +23,7 @@ import { current, type Lease, Request, run, type Services, type Target, within }
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries } from "../retry/retry.ts";
 import { type Api, invoke } from "../rpc/api.ts";
-import { Canary } from "./canary.ts";
+import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
@@ -185,6 +185,11 @@ export class Cage {
   /** A hold on the current generation, as a request wants it. */
   lease(): Lease {
     return leaseOf(this.#canary.choose(this.loader.current));
+  }
+
+  /** The newest generation's trial, while there is one. */
+  get canary(): CanaryStatus | undefined {
+    return this.#canary.status;
   }
 
   get plan(): Plan {

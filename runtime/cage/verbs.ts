@@ -30,6 +30,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
         : null,
       types: cage.types.status(),
       inspector: inspector() ?? null,
+      canary: cage.canary ?? null,
       held: cage.loader.held ? { of: cage.loader.held.of, at: cage.loader.held.at } : null,
     };
   },
