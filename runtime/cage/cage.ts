@@ -5,6 +5,9 @@
  *                             |----- engine (calls in and out), retry (durable calls)
  *                             `----- verbs (what the control socket can ask)
  *
+ * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves, calls in).
+ *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
@@ -15,14 +18,16 @@ import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
+import { startWatchdog } from "../health/watchdog.ts";
 import type { Interface } from "../interfaces/interface.ts";
 import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
+import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
-import { openRetries, type Retries } from "../retry/retry.ts";
-import { type Api, invoke } from "../rpc/api.ts";
+import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
+import { type Api, handlerOf, invoke } from "../rpc/api.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -38,6 +43,7 @@ import { withRelays } from "./relays.ts";
 import { keepSecretsIn } from "./secret.ts";
 import { selfApi } from "./self.ts";
 import { Stale } from "./stale.ts";
+import { Threads } from "./threads.ts";
 import type { Trial } from "./trial.ts";
 import { verbs } from "./verbs.ts";
 
@@ -48,12 +54,18 @@ export interface CageOptions {
   readonly watch: boolean;
   /** Started again after a crash: code that does not load is waited for instead of given up. */
   readonly again: boolean;
+  /** 1 is the first, which leads. */
+  readonly process?: number;
+  /** Of one that does not lead: the generation to begin with. */
+  readonly follow?: number;
   readonly link: Link;
   /** What `#runtime` is to the cage's modules. */
   readonly door: object;
   /** Runs the cage's own tests on what a candidate is made of, and throws to refuse it (`test: "gate"`). */
   readonly gate?: (candidate: Candidate) => Promise<void>;
   readonly trial?: Trial;
+  /** The built thread.ts; without it functions marked `worker` run where they are called. */
+  readonly threadFile?: string;
 }
 
 interface OpenInterface {
@@ -98,6 +110,9 @@ export class Cage {
   });
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
+  #threads: Threads | undefined;
+  readonly #telling: (() => void)[] = [];
+  #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: CageOptions) {
@@ -116,19 +131,29 @@ export class Cage {
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage) => socketOf(paths, "rpc", cage),
-        listen: async (server, path) => void (await link.listen(server, { path })),
+        ...(this.#leads ? { listen: async (server, path) => void (await link.listen(server, { path })) } : {}),
       });
     this.services = {
       node,
       cage: name,
       call: (to, path, args) => this.#call(to, path, args),
       retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
+      compute: (work, args) => this.#compute(work, args),
     };
-    this.retries = openRetries({
-      file: join(paths.state, name, "retry.sqlite"),
-      deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
-    });
-    this.figures = startFigures({ file: join(paths.state, name, "figures.json") });
+    if (options.threadFile !== undefined)
+      this.#threads = new Threads({
+        program: options.threadFile,
+        places: { root: paths.root, home: paths.home, cage: name },
+        stateDir: paths.state,
+      });
+    this.retries = this.#leads
+      ? openRetries({
+          file: join(paths.state, name, "retry.sqlite"),
+          deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, signal),
+        })
+      : retriesOf(async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean });
+    const figures = this.#leads ? "figures.json" : `figures.${options.process}.json`;
+    this.figures = startFigures({ file: join(paths.state, name, figures) });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -136,6 +161,7 @@ export class Cage {
       stateDir: paths.state,
       externals: { "#runtime": options.door, ...trial?.externals },
       ...(trial ? { more: trial.more } : {}),
+      follower: !this.#leads,
       prepare: (candidate, previous) => this.#prepare(candidate, previous),
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
@@ -143,7 +169,7 @@ export class Cage {
     this.types = new Types({
       where: { root: paths.root, home: paths.home, cage: name },
       stateDir: paths.state,
-      mode: () => (trial ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
+      mode: () => (trial || !this.#leads ? "off" : (this.plan.typecheck ?? (options.watch ? "background" : "off"))),
       current: () => this.loader.current,
       broken: () => this.loader.failure !== undefined,
     });
@@ -152,11 +178,30 @@ export class Cage {
 
   async start(): Promise<void> {
     this.types.start();
-    await this.#load();
+    if (this.#leads) await this.#load();
+    else await this.follow(this.#options.follow as number);
     await this.engine.start((from, path, args, carry, signal) => this.#serveCall(from, path, args, carry, signal));
     this.engine.subscribe(upSubject, (cage) => this.retries.wake(String(cage)));
     await this.retries.start();
-    this.stale.start();
+    if (this.#leads) this.stale.start();
+  }
+
+  get #leads(): boolean {
+    return (this.#options.process ?? 1) === 1;
+  }
+
+  /** Serves the first's generation. */
+  async follow(generation: number): Promise<void> {
+    const done = await this.loader.follow(generation);
+    if (!done.ok) throw done.error.cause;
+  }
+
+  /** Tells the other processes, once it is certain that this generation stays and its texts can be read. */
+  async #serving(): Promise<void> {
+    if (this.#canary.trying) return;
+    await this.loader.archive.flush();
+    if (this.#stopping !== undefined) return;
+    this.#options.link.serving(this.loader.current.id, this.plan.processes);
   }
 
   /**
@@ -176,7 +221,15 @@ export class Cage {
 
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
-    await this.engine.publish(upSubject, this.name);
+    if (this.#leads) {
+      await this.engine.publish(upSubject, this.name);
+      this.#telling.push(
+        events.on("reload.done", () => void this.#serving()),
+        events.on("canary.done", ({ kept }) => void (kept && this.#serving())),
+      );
+      await this.#serving();
+    }
+    this.#watchdog = startWatchdog({ place: placeOf });
     if (!this.#options.watch) return;
     // Only now: watching makes a compiler ready, and a start waits for none.
     await this.loader.watch();
@@ -228,6 +281,8 @@ export class Cage {
   }
 
   async #stop(): Promise<void> {
+    this.#watchdog?.stop();
+    for (const off of this.#telling) off();
     this.stale.stop();
     this.#canary.stop();
     this.#overdue.stop();
@@ -236,6 +291,7 @@ export class Cage {
     const drained = Promise.all(open.map((row) => row.interface.drain()));
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
+    await this.#threads?.stop();
     await this.retries.stop(5_000);
     await this.types.stop();
     await this.loader.stop();
@@ -283,6 +339,7 @@ export class Cage {
         const module = candidate.module(planned.name);
         if (module !== undefined) planned.protocol.validate?.(module, planned.options);
         if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
+        if (planned.protocol.once && !this.#leads) continue;
         interfaces.set(
           planned.name,
           await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
@@ -402,6 +459,13 @@ export class Cage {
         signal.removeEventListener("abort", stop);
       }
     });
+  }
+
+  async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
+    // A start hook runs before its generation serves anybody, so there is nobody to keep the loop free for.
+    const generation = this.loader.live.find(({ id }) => id === current().generation);
+    if (this.#threads === undefined || generation === undefined) return await handlerOf(work)(...args);
+    return await this.#threads.run(generation, work, args);
   }
 
   async #call(to: Target, path: string, args: readonly unknown[]): Promise<unknown> {

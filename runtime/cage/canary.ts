@@ -96,6 +96,11 @@ export class Canary<G extends Subject> {
     return { generation: candidate.id, before: stable.id, share, requests: mine.length, failed, wanted, until };
   }
 
+  /** A generation is on trial: it may yet go. */
+  get trying(): boolean {
+    return this.#trial !== undefined;
+  }
+
   /** Which generation the next request enters. */
   choose(current: G): G {
     const trial = this.#trial;

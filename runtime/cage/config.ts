@@ -42,6 +42,11 @@ export interface CageConfig {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** A new generation takes a share of the requests first, and is rolled back when it does worse (canary.ts). */
   readonly canary?: Partial<CanaryOptions>;
+  /**
+   * The cage runs in so many processes, which share its listeners; default 1. For work that fills a processor: what a
+   * module keeps in memory is each process's own.
+   */
+  readonly processes?: number;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -63,6 +68,8 @@ const shape = z.strictObject({
   interfaces: z.record(z.string(), named).default({}),
   resources: z.record(z.string(), named).default({}),
   settings: z.record(z.string(), z.unknown()).default({}),
+  // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
+  processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
   canary: z
     .strictObject({
@@ -107,6 +114,7 @@ export interface Plan {
   readonly waiting: number;
   readonly test: "gate" | "off";
   readonly canary: CanaryOptions | undefined;
+  readonly processes: number;
 }
 
 export interface Protocols {
@@ -190,8 +198,11 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test, typecheck, canary } = config;
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary };
+  const { timeoutMs, running, waiting, settings, test, typecheck, canary, processes } = config;
+  const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
+  if (processes > 1 && random !== undefined)
+    throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
+  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary, processes };
 }
 
 async function find<P>(

@@ -4,6 +4,9 @@
  * The supervisor owns every listening socket as a raw handle and lends it to the worker, so that a killed worker refuses
  * nobody: connections wait in the kernel's queue for the next one. (Sending a net.Server instead would make the sender
  * accept connections too.) A worker that loses its supervisor drains and leaves.
+ *
+ * Of several workers the first leads: it watches the files, keeps the texts of each generation and the journal of retried
+ * calls, and tells the supervisor which generation the others shall `follow`. What they need of it goes `ahead`.
  */
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
@@ -14,6 +17,10 @@ export type Address = { readonly host: string; readonly port: number } | { reado
 export type ToSupervisor =
   | { readonly kind: "listen"; readonly id: number; readonly address: Address }
   | { readonly kind: "release"; readonly address: Address }
+  /** From the first: this generation is for good, its texts are kept, and so many processes are wanted. */
+  | { readonly kind: "serving"; readonly generation: number; readonly processes: number }
+  /** From the others: a verb for the first. */
+  | { readonly kind: "ahead"; readonly id: number; readonly verb: string; readonly args: unknown }
   | { readonly kind: "ready"; readonly summary: unknown }
   | { readonly kind: "failed"; readonly message: string; readonly frame?: string }
   | {
@@ -27,12 +34,21 @@ export type ToSupervisor =
 export type ToWorker =
   | { readonly kind: "listening"; readonly id: number; readonly error?: { code: string; message: string } }
   | { readonly kind: "ask"; readonly id: number; readonly verb: string; readonly args: unknown }
+  | {
+      readonly kind: "answered";
+      readonly id: number;
+      readonly value?: unknown;
+      readonly error?: { code: string; message: string };
+    }
+  | { readonly kind: "follow"; readonly generation: number }
   | { readonly kind: "drain" };
 
 /** What a cage needs of whoever started it. */
 export interface Link {
   listen(server: Server, address: Address): Promise<{ port: number }>;
   release(address: Address): void;
+  serving(generation: number, processes: number): void;
+  ahead(verb: string, args: unknown): Promise<unknown>;
   ready(summary: unknown): void;
   failed(message: string, frame?: string): void;
   /** A line for whoever watches the terminal. */
@@ -44,6 +60,7 @@ type Handle = object;
 
 export interface WorkerHandlers {
   ask(verb: string, args: unknown): Promise<unknown>;
+  follow(generation: number): void;
   drain(): void;
   orphaned(): void;
 }
@@ -54,6 +71,7 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
     number,
     (message: Extract<ToWorker, { kind: "listening" }>, handle: Handle | undefined) => void
   >();
+  const asked = new Map<number, (message: Extract<ToWorker, { kind: "answered" }>) => void>();
   const send = (message: ToSupervisor): void => {
     if (process.connected) process.send?.(message);
   };
@@ -71,6 +89,12 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
             send({ kind: "answer", id: message.id, error: { code: error.code ?? "INTERNAL", message: error.message } }),
         );
         return;
+      case "answered":
+        asked.get(message.id)?.(message);
+        asked.delete(message.id);
+        return;
+      case "follow":
+        return handlers.follow(message.generation);
       case "drain":
         return handlers.drain();
     }
@@ -106,6 +130,16 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
       return { port: typeof bound === "object" && bound !== null ? bound.port : 0 };
     },
     release: (address) => send({ kind: "release", address }),
+    serving: (generation, processes) => send({ kind: "serving", generation, processes }),
+    // Bounded by the supervisor, which answers whatever happens; without one this process is leaving.
+    ahead: (verb, args) =>
+      new Promise((resolve, reject) => {
+        const id = nextId++;
+        asked.set(id, ({ value, error }) =>
+          error === undefined ? resolve(value) : reject(new CageError(error.code, error.message)),
+        );
+        send({ kind: "ahead", id, verb, args });
+      }),
     ready: (summary) => send({ kind: "ready", summary }),
     failed: (message, frame) => send({ kind: "failed", message, ...(frame === undefined ? {} : { frame }) }),
     say: (text) => send({ kind: "say", text }),

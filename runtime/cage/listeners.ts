@@ -1,6 +1,7 @@
 /**
  * The listening sockets of an instance, held by its supervisor as raw handles: bound here, listened on by whichever
- * worker is alive. Counted by address, so that a changed interface on the same port shares the one that is open.
+ * workers are alive. Counted by address and worker, so that a changed interface on the same port, and other processes of
+ * the cage, share the one that is open.
  *
  * `_createServerHandle` is what node:cluster itself binds with; the public `listen` would make this process accept.
  */
@@ -20,15 +21,22 @@ const createHandle = (net as unknown as { _createServerHandle: CreateHandle })._
 
 const keyOf = (address: Address): string => ("path" in address ? address.path : `${address.host}:${address.port}`);
 
+interface Row {
+  readonly handle: Handle;
+  /** How often each worker has it. */
+  readonly users: Map<number, number>;
+  readonly path: string | undefined;
+}
+
 export class Listeners {
-  readonly #open = new Map<string, { readonly handle: Handle; users: number; readonly path: string | undefined }>();
+  readonly #open = new Map<string, Row>();
 
   /** The handle for an address, or the errno of why not. Port 0 is always a new one. */
-  take(address: Address): Handle | number {
+  take(address: Address, worker = 1): Handle | number {
     const key = keyOf(address);
     const known = this.#open.get(key);
     if (known !== undefined) {
-      known.users++;
+      known.users.set(worker, (known.users.get(worker) ?? 0) + 1);
       return known.handle;
     }
     if ("path" in address) removeStale(address.path);
@@ -43,29 +51,37 @@ export class Listeners {
     }
     // Port 0 is known by the port it became: that is how it is given back.
     const name = "port" in address && address.port === 0 ? `${address.host}:${boundPort(handle)}` : key;
-    this.#open.set(name, { handle, users: 1, path: "path" in address ? address.path : undefined });
+    this.#open.set(name, {
+      handle,
+      users: new Map([[worker, 1]]),
+      path: "path" in address ? address.path : undefined,
+    });
     return handle;
   }
 
-  /** One user less; the last one closes it. */
-  release(address: Address): void {
+  /** One use less; the last one closes it. */
+  release(address: Address, worker = 1): void {
     const key = keyOf(address);
     const known = this.#open.get(key);
-    if (known === undefined || --known.users > 0) return;
+    if (known === undefined) return;
+    const left = (known.users.get(worker) ?? 0) - 1;
+    if (left > 0) known.users.set(worker, left);
+    else known.users.delete(worker);
+    if (known.users.size > 0) return;
     this.#open.delete(key);
     known.handle.close();
     if (known.path !== undefined) removeStale(known.path);
   }
 
   /** The worker died: its uses are gone, the sockets stay for the next one. */
-  forget(): void {
-    for (const row of this.#open.values()) row.users = 0;
+  forget(worker = 1): void {
+    for (const row of this.#open.values()) row.users.delete(worker);
   }
 
   /** A new worker serves: what it did not take again, nobody will accept on. */
   sweep(): void {
     for (const [key, row] of this.#open) {
-      if (row.users > 0) continue;
+      if (row.users.size > 0) continue;
       this.#open.delete(key);
       row.handle.close();
       if (row.path !== undefined) removeStale(row.path);

@@ -4,6 +4,9 @@
  * after a rollback this tells what lies on the disk, not what is held.
  */
 import { join } from "node:path";
+import { Compiler } from "../modules/compile.ts";
+import { Disk } from "../modules/disk.ts";
+import { onDisk } from "../modules/ground.ts";
 import { loadOnce } from "../modules/once.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
@@ -19,10 +22,12 @@ export async function stated(
 ): Promise<readonly Explained[]> {
   const fileOf = (name: string) => join(config, `${name}.ts`);
   const places = { root, home, cage, externals: { "#runtime": door } };
-  const modules = await loadOnce(places, ["defaults", "cluster", cage].map(fileOf));
-  const statedIn = (name: string) => modules.get(fileOf(name))?.namespace["config"];
+  const ground = onDisk(places, new Disk());
+  const roots = ["defaults", "cluster", cage].map(fileOf).filter(ground.look());
+  const modules = await loadOnce({ places, ground, roots, compiler: new Compiler() });
+  const statedIn = (name: string) => modules.get(fileOf(name))?.exports["config"];
   const layers = { defaults: statedIn("defaults"), cluster: statedIn("cluster"), own: statedIn(cage) };
   return await explain(cage, layers, protocols, env).catch((error) => {
-    throw placed(error, root, (file) => modules.get(file)?.text);
+    throw placed(error, root, (file) => modules.get(file)?.source.text);
   });
 }

@@ -6,9 +6,11 @@
  *     starting --> ready --> (worker dies) restarting --> ready ...
  *                                  `--> more than 5 deaths in 60 s: failed (kept for asking; `start` tries again)
  *
+ * Of several workers (`processes: N`) the first leads, and the others serve the generation that it says (link.ts); they
+ * share the listening sockets, and one that dies is started again beside those that serve.
+ *
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { hostname } from "node:os";
@@ -16,11 +18,14 @@ import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { CageError } from "../errors.ts";
 import { type LogFile, openLogFile } from "../health/logfile.ts";
+import type { Snapshot } from "../health/metrics.ts";
+import { together } from "../health/together.ts";
 import { alone } from "./claim.ts";
 import { answerMs, askControl, serveControl } from "./control.ts";
 import type { ToSupervisor, ToWorker } from "./link.ts";
 import { Listeners } from "./listeners.ts";
 import { ensureRun, type Paths, socketOf } from "./paths.ts";
+import { Process } from "./process.ts";
 
 export interface SupervisorOptions {
   readonly paths: Paths;
@@ -52,6 +57,8 @@ export interface Status {
   readonly stderr: readonly string[];
   /** What the worker says of itself; absent while it cannot. */
   readonly worker?: unknown;
+  /** Of `processes: N`, those beside the first. */
+  readonly others: readonly { readonly process: number; readonly pid: number | undefined; readonly worker?: unknown }[];
 }
 
 const crashes = { limit: 5, periodMs: 60_000, firstDelayMs: 100, longestDelayMs: 30_000 } as const;
@@ -67,16 +74,20 @@ export class Supervisor {
   readonly #startedAt = Date.now();
   readonly #deaths: number[] = [];
   readonly #stderr: string[] = [];
-  readonly #asked = new Map<number, (message: Extract<ToSupervisor, { kind: "answer" }>) => void>();
   readonly #node = process.env["CAGE_NODE"] ?? (hostname().split(".")[0] as string);
   #control: Server | undefined;
-  #worker: ChildProcess | undefined;
+  /** The first, which leads. */
+  #worker: Process | undefined;
+  readonly #others = new Map<number, Process>();
+  /** How many processes the configuration wants, and which generation is for good: by the first's word. */
+  #wanted = 1;
+  #serving: number | undefined;
   #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
   #lastExit: { at: number; why: string } | undefined;
-  #nextAsk = 1;
   #notified = false;
+  #gone: () => void = () => {};
   #failure: { code: string; message: string; frame?: string } | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -101,21 +112,22 @@ export class Supervisor {
   /** SIGTERM to the worker (it drains), SIGKILL when it takes too long, then leaves. A second call ends it at once. */
   async stop(): Promise<void> {
     if (this.#state === "stopping") {
-      this.#worker?.kill("SIGKILL");
+      for (const worker of this.#all) worker.kill();
       return;
     }
     if (this.#state === "starting")
       this.#notify({ ok: false, code: "CANCELLED", message: "it was stopped while it started", stderr: [] });
     this.#enter("stopping");
-    const worker = this.#worker;
-    if (worker !== undefined && worker.exitCode === null && worker.signalCode === null) {
-      const gone = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-      const late = setTimeout(() => worker.kill("SIGKILL"), drainMs);
-      this.#tell({ kind: "drain" });
-      await gone;
-      clearTimeout(late);
-    }
+    const gone = new Promise<void>((resolve) => (this.#gone = resolve));
+    const late = setTimeout(() => this.#all.map((worker) => worker.kill()), drainMs);
+    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    if (this.#all.length > 0) await gone;
+    clearTimeout(late);
     this.#leave(0);
+  }
+
+  get #all(): Process[] {
+    return [...(this.#worker === undefined ? [] : [this.#worker]), ...this.#others.values()];
   }
 
   async #takeControl(): Promise<void> {
@@ -139,57 +151,53 @@ export class Supervisor {
     this.#control = control;
   }
 
-  /** A supervisor that was killed leaves a worker that drains; its journal and ports are free when it is gone. */
+  /** A supervisor that was killed leaves workers that drain; its journal and ports are free when they are gone. */
   async #predecessor(): Promise<void> {
-    const pid = this.#registeredWorker();
+    const pids = this.#registeredWorkers();
     const deadline = Date.now() + drainMs;
-    while (pid !== undefined && isWorker(pid, this.#options.cage) && Date.now() < deadline)
+    while (pids.some((pid) => isWorker(pid, this.#options.cage)) && Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
-  #registeredWorker(): number | undefined {
+  #registeredWorkers(): readonly number[] {
     try {
-      const { worker } = JSON.parse(readFileSync(this.#registry, "utf8")) as { worker?: number };
-      return worker;
+      const { workers } = JSON.parse(readFileSync(this.#registry, "utf8")) as { workers?: readonly number[] };
+      return workers ?? [];
     } catch {
-      return undefined;
+      return [];
     }
   }
 
-  #spawn(): void {
+  #spawn(number = 1): void {
     const { paths, cage, workerFile, watch, inspect } = this.#options;
-    const debug = inspect === undefined ? [] : [`--inspect=127.0.0.1:${inspect}`];
-    const worker = spawn(process.execPath, [...debug, workerFile], {
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-      env: {
-        ...process.env,
-        CAGE_WORKER: JSON.stringify({
-          home: paths.home,
-          root: paths.root,
-          cage,
-          node: this.#node,
-          watch,
-          again: this.#restarts > 0,
-        }),
+    const { home, root } = paths;
+    const first = number === 1;
+    const worker = new Process({
+      number,
+      workerFile,
+      given: {
+        home,
+        root,
+        cage,
+        node: this.#node,
+        process: number,
+        ...(first ? { watch, again: this.#restarts > 0 } : { watch: false, again: false, follow: this.#serving }),
       },
+      // A debugger's port is one; it comes to the first.
+      inspect: first ? inspect : undefined,
+      hear: (message, from) => this.#hear(message, from),
+      say: (text, error) => this.#say(text, error),
+      died: (from, why) => this.#died(from, why),
     });
-    this.#worker = worker;
-    worker.stdout?.setEncoding("utf8").on("data", (text: string) => this.#say(text));
-    worker.stderr?.setEncoding("utf8").on("data", (text: string) => this.#say(text, true));
-    worker.on("message", (message: ToSupervisor) => this.#hear(message));
-    worker.on("exit", (code, signal) => this.#died(worker, signal ?? `exit code ${code}`));
-    worker.on("error", (error) => {
-      this.#say(`worker: ${error.message}\n`, true);
-      // One that could not even be made (no memory, too many processes) never exits.
-      if (worker.pid === undefined) this.#died(worker, error.message);
-    });
+    if (first) this.#worker = worker;
+    else this.#others.set(number, worker);
     this.#register();
   }
 
-  #hear(message: ToSupervisor): void {
+  #hear(message: Exclude<ToSupervisor, { kind: "answer" }>, from: Process): void {
     switch (message.kind) {
       case "listen": {
-        const handle = this.#listeners.take(message.address);
+        const handle = this.#listeners.take(message.address, from.number);
         const reply: ToWorker =
           typeof handle === "number"
             ? {
@@ -198,41 +206,68 @@ export class Supervisor {
                 error: { code: getSystemErrorName(handle), message: `cannot bind: ${getSystemErrorName(handle)}` },
               }
             : { kind: "listening", id: message.id };
-        this.#worker?.send(reply, typeof handle === "number" ? undefined : (handle as never));
-        return;
+        return from.tell(reply, typeof handle === "number" ? undefined : handle);
       }
       case "release":
-        return this.#listeners.release(message.address);
+        return this.#listeners.release(message.address, from.number);
+      case "serving":
+        this.#serving = message.generation;
+        this.#wanted = message.processes;
+        for (const other of this.#others.values())
+          if (other.ready) other.tell({ kind: "follow", generation: message.generation });
+        return this.#muster();
+      case "ahead": {
+        const { id, verb, args } = message;
+        return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
+          (value) => from.tell({ kind: "answered", id, value }),
+          ({ code = "INTERNAL", message }: CageError) => from.tell({ kind: "answered", id, error: { code, message } }),
+        );
+      }
       case "ready":
-        this.#enter("ready");
-        this.#listeners.sweep();
-        return void this.#status().then((status) => this.#notify({ ok: true, status }));
+        return this.#ready(from);
       case "failed":
+        if (from !== this.#worker) return;
         this.#failure = {
           code: "LOAD",
           message: message.message,
           ...(message.frame === undefined ? {} : { frame: message.frame }),
         };
         return;
-      case "answer":
-        this.#asked.get(message.id)?.(message);
-        this.#asked.delete(message.id);
-        return;
       case "say":
         return this.#say(`${message.text}\n`);
     }
   }
 
-  #died(worker: ChildProcess, why: string): void {
-    if (worker !== this.#worker) return;
-    this.#worker = undefined;
-    this.#listeners.forget();
-    for (const settle of this.#asked.values())
-      settle({ kind: "answer", id: 0, error: { code: "UNAVAILABLE", message: "the worker ended" } });
-    this.#asked.clear();
+  #ready(from: Process): void {
+    from.ready = true;
+    if (from === this.#worker) {
+      this.#enter("ready");
+      this.#listeners.sweep();
+    } else if (this.#serving !== undefined) from.tell({ kind: "follow", generation: this.#serving });
+    this.#muster();
+  }
+
+  /** As many as are wanted; who waits for the start waits for all of them. */
+  #muster(): void {
+    if (this.#state !== "ready" || this.#serving === undefined) return;
+    for (let number = 2; number <= this.#wanted; number++) if (!this.#others.has(number)) this.#spawn(number);
+    for (const [number, other] of this.#others) if (number > this.#wanted) other.tell({ kind: "drain" });
+    if (this.#all.every((worker) => worker.ready))
+      void this.#status().then((status) => this.#notify({ ok: true, status }));
+  }
+
+  #died(worker: Process, why: string): void {
+    this.#listeners.forget(worker.number);
+    const first = worker === this.#worker;
+    if (first) this.#worker = undefined;
+    else this.#others.delete(worker.number);
+    if (this.#all.length === 0) this.#gone();
     if (this.#state === "stopping") return;
+    // Not wanted any more, or left behind by what failed.
+    if (!first && (worker.number > this.#wanted || this.#state === "failed")) return;
     this.#lastExit = { at: Date.now(), why };
-    this.#say(`${new Date().toISOString()} ${this.#options.cage}: the worker ended (${why})\n`, true);
+    const shown = first ? "the worker" : `process ${worker.number}`;
+    this.#say(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, true);
     if (this.#state === "starting") {
       // It never served: whoever started it is told why, and there is nothing to keep alive.
       const failure = this.#failure ?? { code: "INTERNAL", message: `the cage ended while starting (${why})` };
@@ -242,23 +277,26 @@ export class Supervisor {
     const nowMs = Date.now();
     this.#deaths.push(nowMs);
     while ((this.#deaths[0] as number) < nowMs - crashes.periodMs) this.#deaths.shift();
-    if (this.#deaths.length > crashes.limit) {
-      this.#enter("failed");
-      this.#say(
-        `${this.#options.cage}: ${this.#deaths.length} crashes in ${crashes.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
-      );
-      if (this.#options.foreground) this.#leave(1);
-      return;
-    }
-    this.#enter("restarting");
+    if (this.#deaths.length > crashes.limit) return this.#fail();
+    if (first) this.#enter("restarting");
     const delay =
       Math.min(crashes.longestDelayMs, crashes.firstDelayMs * 2 ** (this.#deaths.length - 1)) *
       (0.75 + Math.random() / 2);
     setTimeout(() => {
+      if (!first) return this.#muster();
       if (this.#state !== "restarting") return;
       this.#restarts++;
       this.#spawn();
     }, delay);
+  }
+
+  #fail(): void {
+    this.#enter("failed");
+    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    this.#say(
+      `${this.#options.cage}: ${this.#deaths.length} crashes in ${crashes.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
+    );
+    if (this.#options.foreground) this.#leave(1);
   }
 
   async #answer(verb: string, args: unknown): Promise<unknown> {
@@ -275,6 +313,10 @@ export class Supervisor {
         this.#restarts++;
         this.#spawn();
         return await this.#status();
+      case "metrics":
+        return together((await this.#askAll(verb, args)) as Snapshot[]);
+      case "requests":
+        return ((await this.#askAll(verb, args)) as unknown[][]).flat();
       default:
         // A little less than who asks will wait: this answer says more.
         return await this.#ask(verb, args, answerMs(verb) - 1_000);
@@ -284,24 +326,30 @@ export class Supervisor {
   async #ask(verb: string, args: unknown, timeoutMs: number): Promise<unknown> {
     if (this.#worker === undefined)
       throw new CageError("UNAVAILABLE", `cage ${this.#options.cage} is ${this.#state}; it cannot do '${verb}' now`);
-    const id = this.#nextAsk++;
-    return await new Promise((resolve, reject) => {
-      const late = setTimeout(() => {
-        this.#asked.delete(id);
-        reject(new CageError("EXPIRED", `the worker did not answer '${verb}' within ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#asked.set(id, (message) => {
-        clearTimeout(late);
-        if (message.error) reject(new CageError(message.error.code, message.error.message));
-        else resolve(message.value);
-      });
-      this.#tell({ kind: "ask", id, verb, args });
-    });
+    return await this.#worker.ask(verb, args, timeoutMs);
+  }
+
+  /** The first's answer, then those of the others that have one: a process that hangs hides none of them. */
+  async #askAll(verb: string, args: unknown): Promise<unknown[]> {
+    const others = [...this.#others.values()].filter((each) => each.ready);
+    const [first, ...rest] = await Promise.allSettled([
+      this.#ask(verb, args, answerMs(verb) - 1_000),
+      ...others.map((each) => each.ask(verb, args, 1_000)),
+    ]);
+    if (first?.status === "rejected") throw first.reason;
+    return [first, ...rest].flatMap((each) => (each?.status === "fulfilled" ? [each.value] : []));
   }
 
   async #status(): Promise<Status> {
-    const worker =
-      this.#state === "ready" ? await this.#ask("status", undefined, 1_000).catch(() => undefined) : undefined;
+    const asked = (worker: Process | undefined) =>
+      worker?.ready ? worker.ask("status", undefined, 1_000).catch(() => undefined) : undefined;
+    const [worker, ...others] = await Promise.all([
+      this.#state === "ready" ? asked(this.#worker) : undefined,
+      ...[...this.#others.values()].map(async (other) => {
+        const worker = await asked(other);
+        return { process: other.number, pid: other.pid, ...(worker === undefined ? {} : { worker }) };
+      }),
+    ]);
     return {
       cage: this.#options.cage,
       node: this.#node,
@@ -313,6 +361,7 @@ export class Supervisor {
       lastExit: this.#lastExit,
       stderr: this.#stderr.slice(-10),
       ...(worker === undefined ? {} : { worker }),
+      others,
     };
   }
 
@@ -329,7 +378,8 @@ export class Supervisor {
   #register(): void {
     const { cage } = this.#options;
     const ready = this.#state === "ready";
-    const row = { node: this.#node, cage, pid: process.pid, worker: this.#worker?.pid, ready };
+    const workers = this.#all.map((worker) => worker.pid);
+    const row = { node: this.#node, cage, pid: process.pid, workers, ready };
     try {
       writeFileSync(`${this.#registry}.new`, JSON.stringify(row));
       renameSync(`${this.#registry}.new`, this.#registry);
@@ -343,10 +393,6 @@ export class Supervisor {
     if (this.#notified) return;
     this.#notified = true;
     this.#options.notify(outcome);
-  }
-
-  #tell(message: ToWorker): void {
-    if (this.#worker?.connected) this.#worker.send(message);
   }
 
   #say(text: string, error = false): void {
@@ -375,7 +421,11 @@ function isWorker(pid: number, cage: string): boolean {
     return false;
   }
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/[\0 ]+$/, "") === `cage ${cage}`;
+    return (
+      readFileSync(`/proc/${pid}/cmdline`, "utf8")
+        .replace(/[\0 ]+$/, "")
+        .split(" #")[0] === `cage ${cage}`
+    );
   } catch {
     return process.platform !== "linux";
   }

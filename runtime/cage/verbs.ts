@@ -83,6 +83,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
   diff: (cage, args) => changes(cage.loader, (args ?? {}) as { from?: number; to?: number }),
 
   /** Retried calls: counts per target. */
+  /** From another process of this cage: a call to be made durable. */
+  "retry.intake": (cage, args) => cage.retries.intake(args as never),
   retries: async (cage) => cage.retries.steering.summary(),
   /** One page of them: { state?, target?, ids?, limit?, cursor? }. */
   "retries.list": async (cage, args) => cage.retries.steering.list((args ?? {}) as never),

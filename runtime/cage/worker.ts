@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { type CageError, coded } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { openLog } from "../health/log.ts";
+import { recordEvents } from "../health/record.ts";
 import * as door from "../index.ts";
 import { Cage } from "./cage.ts";
 import { linkToSupervisor } from "./link.ts";
@@ -20,11 +21,14 @@ const given = JSON.parse(process.env["CAGE_WORKER"] ?? "null") as {
   node: string;
   watch: boolean;
   again: boolean;
+  process: number;
+  follow?: number;
 } | null;
 if (given === null) throw new Error("the worker is started by its supervisor; use ./cage start NAME");
 delete process.env["CAGE_WORKER"];
 
-process.title = `cage ${given.cage}`;
+const first = given.process === 1;
+process.title = `cage ${given.cage}${first ? "" : ` #${given.process}`}`;
 
 let leaving = false;
 const ending = new AbortController();
@@ -46,10 +50,17 @@ function leave(code = 0): void {
 
 const link = linkToSupervisor({
   ask: (verb, args) => cage.ask(verb, args),
+  follow: (generation) =>
+    // One that cannot serve what the others serve is started anew.
+    void cage.follow(generation).catch((error: Error) => {
+      process.stderr.write(`${error.stack}\n`);
+      leave(1);
+    }),
   drain: () => leave(),
   orphaned: () => leave(),
 });
 
+const built = dirname(process.argv[1] as string);
 const paths = pathsOf(given.home, given.root);
 const cage = new Cage({
   paths,
@@ -57,13 +68,16 @@ const cage = new Cage({
   node: given.node,
   watch: given.watch,
   again: given.again,
+  process: given.process,
+  ...(given.follow === undefined ? {} : { follow: given.follow }),
   link,
   door,
+  // What runs here is the built worker; the programs of threads and tests stand beside it.
+  threadFile: join(built, "thread.js"),
   async gate(candidate) {
     const { passTests } = await import("../testing/run.ts");
     const { home, root, cage } = given;
-    // What runs here is the built worker; the program of the tests stands beside it.
-    await passTests({ home, root, cage }, dirname(process.argv[1] as string), candidate, ending.signal);
+    await passTests({ home, root, cage }, built, candidate, ending.signal);
   },
 });
 
@@ -75,8 +89,11 @@ process.on("unhandledRejection", (reason) => {
   events.emit("problem", { what: "a promise that nobody awaited", error: reason });
 });
 
-const openedLog = openLog({ file: join(paths.logs, given.cage, "cage.log") });
-report(given.cage, (text) => link.say(text));
+// A file each: rotation knows of its own process only.
+const openedLog = openLog({ file: join(paths.logs, given.cage, first ? "cage.log" : `cage.${given.process}.log`) });
+// What the others would say of reloads, the first has said.
+if (first) report(given.cage, (text) => link.say(text));
+else recordEvents();
 
 cage.start().then(
   async () => {

@@ -1,7 +1,6 @@
 /**
- * Builds the runtime into the folder given: one bundle for each process there is (command line, supervisor,
- * worker, tests), with
- * what is loaded late in chunks of its own. Run by boot.mjs, under tsx, when the sources changed.
+ * Builds the runtime into the folder given: one bundle for each program there is (command line, supervisor, worker, its
+ * threads, tests), with what is loaded late in chunks of its own. Run by boot.mjs, under tsx, when the sources changed.
  */
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -19,6 +18,7 @@ await bundle({
   entries: {
     main: join(home, "runtime/cli/main.ts"),
     supervise: join(home, "runtime/cage/supervise.ts"),
+    thread: join(home, "runtime/cage/thread.ts"),
     worker: join(home, "runtime/cage/worker.ts"),
     tests: join(home, "runtime/testing/child.ts"),
   },

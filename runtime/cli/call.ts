@@ -34,9 +34,10 @@ export const call: Command = {
         { remainingMs: timeoutMs, trace, logLevel: "info" },
         late.signal,
       );
-      process.stdout.write(
-        `${answer === undefined ? "undefined" : JSON.stringify(answer, plain, given.flags["json"] ? 0 : 2)}\n`,
-      );
+      const forPrograms = given.flags["json"] === true;
+      // JSON has no undefined.
+      const shown = JSON.stringify(answer, plain, forPrograms ? 0 : 2) ?? (forPrograms ? "null" : "undefined");
+      process.stdout.write(`${shown}\n`);
       return 0;
     } catch (error) {
       const { code, message } = error as CageError;

@@ -31,7 +31,10 @@ export interface WorkerStatus {
   readonly restart: readonly Outdated[];
 }
 
-export type InstanceStatus = Omit<Status, "worker"> & { readonly worker?: WorkerStatus };
+export type InstanceStatus = Omit<Status, "worker" | "others"> & {
+  readonly worker?: WorkerStatus;
+  readonly others: readonly { readonly process: number; readonly pid?: number; readonly worker?: WorkerStatus }[];
+};
 
 /** What a cage's supervisor says, or undefined when none runs. */
 export async function statusOf(paths: Paths, cage: string): Promise<InstanceStatus | undefined> {

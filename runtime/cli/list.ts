@@ -64,11 +64,11 @@ const typesShown = 3;
 const row = (status: InstanceStatus): string[] => [
   status.cage,
   status.state,
-  String(status.pid ?? ""),
+  `${status.pid ?? ""}${status.others.length > 0 ? ` +${status.others.length}` : ""}`,
   status.worker === undefined ? "" : generationOf(status.worker),
   duration(status.worker?.uptimeMs ?? 0),
   String(status.restarts),
-  megabytes(status.worker?.rssBytes ?? 0),
+  megabytes([status, ...status.others].reduce((sum, { worker }) => sum + (worker?.rssBytes ?? 0), 0)),
   urlOf(status),
 ];
 

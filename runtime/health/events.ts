@@ -51,6 +51,15 @@ export interface Events {
   "generation.overdue": { generation: number; ageMs: number; holds: number };
   /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code. */
   "restart.needed": { what: "packages" | "runtime"; files: readonly string[] };
+  /** One turn of the event loop took that long; `stack` is where it was after the first 100 ms, in the author's lines. */
+  "loop.blocked": {
+    durationMs: number;
+    id: string;
+    interface: string;
+    label: string;
+    generation: number;
+    stack: string;
+  };
   /** A new generation on trial was kept or, with the reason, rolled back. */
   "canary.done": { generation: number; kept: boolean; requests: number; why: string };
   "interface.up": { name: string; protocol: string; url: string | undefined };

@@ -95,6 +95,13 @@ export const log: Log = {
   error: (message, fields) => record("error", message, fields),
 };
 
+/** A thread has no file of its own: its lines go to the thread that has, which writes them as they are. */
+export function divertLog(write: (line: string) => void): void {
+  sink = { write };
+}
+
+export const relayLog = (line: string): void => sink.write(line);
+
 /** From now on the process's lines go to this file. */
 export function openLog(options: LogOptions): OpenLog {
   const mine = openLogFile({ file: options.file, maxBytes: options.maxBytes ?? 16 << 20, keep: options.keep ?? 5 });

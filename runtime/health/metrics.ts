@@ -124,8 +124,8 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
     if (row === undefined) requests.set(`${of} ${label}`, (row = { interface: of, label, series: new Series(now()) }));
     return row.series;
   };
-  const keep = (error: ErrorSeen): void => {
-    const key = `${error.code} ${error.label} ${error.message}`;
+  const keep = (error: ErrorSeen, what = error.message): void => {
+    const key = `${error.code} ${error.label} ${what}`;
     const before = errors.get(key);
     errors.delete(key); // so that it stands last: a Map keeps the order of insertion
     errors.set(key, { ...error, count: (before?.count ?? 0) + 1 });
@@ -154,6 +154,11 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
     events.on("problem", ({ what, error }) =>
       keep(seen({ interface: "process", label: what, generation: 0, error, id: "" }, wall())),
     ),
+    events.on("loop.blocked", ({ durationMs, stack, ...where }) => {
+      // One row for a place, whatever time it took: how long is told of the last time.
+      const message = `held the event loop for ${Math.round(durationMs)} ms`;
+      keep({ ...placeOf(where, stack), at: wall(), count: 1, code: "BLOCKED", message, stack }, "held the event loop");
+    }),
     events.on("call.done", (done) => {
       named(calls, done.cage).record(now(), done.durationMs, endingOf(done.error));
     }),
@@ -254,16 +259,23 @@ function seen(
   const error = coded(done.error);
   // What was no CageError is its cause, and has the author's stack.
   const stack = String((error.cause as Error | undefined)?.stack ?? error.stack ?? "").slice(0, maxText);
-  const module = /cages\/[^/\s]+\/([^\s:?)]+)/.exec(stack)?.[1];
   return {
+    ...placeOf(done, stack),
     at,
     count: 1,
     code: error.code,
     message: error.message.slice(0, maxText),
     stack,
-    interface: done.interface,
-    label: done.label.slice(0, 200),
-    request: done.id,
-    where: `${module ?? done.interface}${done.generation > 0 ? `@${done.generation}` : ""}`,
+  };
+}
+
+/** Whose work it was, and whose code: by the first file of a cage in the stack. */
+function placeOf(work: { interface: string; label: string; generation: number; id: string }, stack: string) {
+  const module = /cages\/[^/\s]+\/([^\s:?)]+)/.exec(stack)?.[1];
+  return {
+    interface: work.interface,
+    label: work.label.slice(0, 200),
+    request: work.id,
+    where: `${module ?? work.interface}${work.generation > 0 ? `@${work.generation}` : ""}`,
   };
 }

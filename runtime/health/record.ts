@@ -46,6 +46,15 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         error: error.cause ?? error,
       });
     }),
+    events.on("loop.blocked", ({ durationMs, label, id, generation, stack, ...rest }) => {
+      if (admitted(`blocked ${label}`) === undefined) return;
+      log.warn(`${label} held the event loop for ${Math.round(durationMs)} ms`, {
+        request: id,
+        interface: rest.interface,
+        generation,
+        stack,
+      });
+    }),
     events.on("reload.done", ({ generation, files, dependents, durationMs, trigger, of }) =>
       log.info(`generation ${generation} serves`, {
         files,

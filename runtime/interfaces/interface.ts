@@ -72,6 +72,8 @@ export interface InterfaceProtocol<Options> {
   /** Validates what stands beside `protocol` in the configuration. */
   readonly options: z.ZodType<Options>;
   create(options: Options, host: InterfaceHost): Interface;
+  /** It begins work by itself, which must not be done twice: of several processes of a cage only the first opens it. */
+  readonly once?: boolean;
   /**
    * Looks at the interface's module in a candidate generation, before the swap (and before the first start). Throws to
    * refuse it: the generation before it goes on serving. It must not run the module's functions nor keep it.

@@ -30,6 +30,7 @@ export interface OutboxOptions {
 
 export const outbox: InterfaceProtocol<OutboxOptions> = {
   protocol: "outbox",
+  once: true,
   options: z.strictObject({
     resource: z.string().min(1),
     kind: z.string().min(1),

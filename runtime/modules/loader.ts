@@ -26,12 +26,13 @@ import type { Cell } from "./cell.ts";
 import { Compiler, hashOf } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { Draft } from "./draft.ts";
+import { complain, Endings } from "./endings.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
 import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
-import { begin, evaluate, finish } from "./life.ts";
+import { begin, evaluate } from "./life.ts";
 import { Linker, type Links } from "./linker.ts";
 import { resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
@@ -62,6 +63,8 @@ export interface LoaderOptions<A> {
   more?(): Promise<readonly string[]>;
   /** For one candidate to evaluate: a top-level await that never ends must not block all later saves. */
   readonly loadTimeoutMs?: number;
+  /** Another process leads: what serves is what that one kept, under its numbers, and nothing is written here. */
+  readonly follower?: boolean;
   /** Between looks at everything, for the sake of file systems that send no events. */
   readonly sweepMs?: number;
 }
@@ -115,8 +118,7 @@ export class Loader<A> {
   #reshaped = false;
   #next: Promise<ReloadResult> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
-  readonly #live = new Set<Generation<A>>();
-  readonly #endings = new Set<Promise<void>>();
+  readonly #endings: Endings<A>;
   #watcher: Watcher | undefined;
   #draft: Draft<Plan | undefined> | undefined;
   #passing = false;
@@ -125,6 +127,8 @@ export class Loader<A> {
   #held: Held | undefined;
   /** Everything was asked for: what the disk has, held or not. */
   #asked = false;
+  /** The leader's generation that is being loaded. */
+  #following = 0;
 
   constructor(options: LoaderOptions<A>) {
     this.#options = options;
@@ -135,6 +139,7 @@ export class Loader<A> {
     this.#history = new History(join(options.stateDir, options.cage, "generations.jsonl"));
     this.#ground = onDisk(options, this.#disk);
     const { root, home } = options;
+    this.#endings = new Endings({ ...options, shown: (file) => this.#shown(file) });
     this.archive = new Archive({ folder: join(options.stateDir, options.cage, "texts"), root, home });
   }
 
@@ -146,7 +151,7 @@ export class Loader<A> {
 
   /** The current generation, and older ones that requests still hold. */
   get live(): readonly Generation<A>[] {
-    return [...this.#live];
+    return [...this.#endings.live];
   }
 
   /** Why the newest state of the files is not what serves. */
@@ -215,6 +220,28 @@ export class Loader<A> {
     return await this.#alone("rollback", { of, texts });
   }
 
+  /** Serves the leader's generation, from the texts that it kept. */
+  follow(generation: number): Promise<ReloadResult> {
+    const pass = this.#tail.then(() => outside(() => this.#follow(generation)));
+    this.#tail = pass.catch(() => {});
+    return pass;
+  }
+
+  async #follow(generation: number): Promise<ReloadResult> {
+    const startedAt = performance.now();
+    if (this.#serving?.generation.id === generation) return this.#same(startedAt);
+    const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
+    this.#following = generation;
+    try {
+      const texts = await this.archive.read(generation);
+      if (texts === undefined) throw this.archive.missing(generation);
+      const files = new Set([...texts.keys(), ...cells.keys()]);
+      return await this.#make("command", onTexts(this.#options, texts), files, true, undefined, startedAt);
+    } catch (error) {
+      return { ok: false, error: this.#failed(error, "command", new Set(), performance.now() - startedAt) };
+    }
+  }
+
   async watch(): Promise<void> {
     const { root, home } = this.#options;
     const watcher = new Watcher({
@@ -252,8 +279,7 @@ export class Loader<A> {
     await this.#watcher?.stop();
     await this.#tail;
     this.#serving?.hold.release();
-    for (const generation of this.#live) if (generation.force()) this.#end(generation);
-    await Promise.all(this.#endings);
+    await this.#endings.all();
     this.#serving = undefined;
     await this.#compiler.close();
     await this.#history.flush();
@@ -368,8 +394,10 @@ export class Loader<A> {
       const done = await this.#swap(plan);
       const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
       const result = { generation: done.id, ...counted, ...(of === undefined ? {} : { of }) };
-      this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
-      this.archive.keep(done.id, sourcesOf(done.cells));
+      if (!this.#options.follower) {
+        this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
+        this.archive.keep(done.id, sourcesOf(done.cells));
+      }
       events.emit("reload.done", { ...result, trigger });
       return { ok: true, ...result };
     } finally {
@@ -449,6 +477,7 @@ export class Loader<A> {
   }
 
   get #nextId(): number {
+    if (this.#options.follower) return this.#following;
     return Math.max(this.#serving?.generation.id ?? 0, this.#history.lastGeneration) + 1;
   }
 
@@ -463,7 +492,7 @@ export class Loader<A> {
       cells,
       changed: plan.changed,
       of: plan.of,
-      idle: (ended) => this.#end(ended),
+      idle: (ended) => this.#endings.end(ended),
     });
     const hold = generation.hold();
     const begun: Cell[] = [];
@@ -480,12 +509,12 @@ export class Loader<A> {
         );
       }
     } catch (error) {
-      await this.#refuse(generation, begun, prepared);
+      await this.#endings.refuse(generation, begun, prepared);
       throw error;
     }
     this.#serving = { generation, hold };
     this.#roots = plan.roots;
-    this.#live.add(generation);
+    this.#endings.live.add(generation);
     try {
       prepared.commit();
     } catch (error) {
@@ -498,35 +527,6 @@ export class Loader<A> {
     return generation;
   }
 
-  async #refuse(generation: Generation<A>, begun: readonly Cell[], prepared: Prepared<A> | undefined): Promise<void> {
-    generation.force();
-    for (const cell of [...begun].reverse()) await this.#finish(generation, cell);
-    await prepared?.abort().catch((error) => complain(`closing what a refused reload had opened`, error));
-    generation.release();
-    generation.ended();
-  }
-
-  async #finish(generation: Generation<A>, cell: Cell): Promise<void> {
-    await finish(cell, (hook) => this.#options.runHook(generation, hook)).catch((error) =>
-      complain(`the stop hook of ${this.#shown(cell.source.file)}`, error),
-    );
-  }
-
-  /** Nobody holds it any more. */
-  #end(generation: Generation<A>): void {
-    const ending = outside(async () => {
-      for (const cell of generation.release()) await this.#finish(generation, cell);
-      await this.#options
-        .dispose(generation.id, generation.attachment)
-        .catch((error) => complain(`closing what generation ${generation.id} had open`, error));
-      generation.ended();
-      this.#live.delete(generation);
-      events.emit("generation.collected", { generation: generation.id });
-    });
-    this.#endings.add(ending);
-    void ending.finally(() => this.#endings.delete(ending));
-  }
-
   #failed(error: unknown, trigger: Trigger, pending: ReadonlySet<string>, durationMs: number): ReloadFailure {
     const failure = failureOf(error);
     const { cause: _, ...facts } = failure;
@@ -537,7 +537,8 @@ export class Loader<A> {
     const blamed = pending.size > 0 || failure.file === "" ? [...pending] : [failure.file];
     const files = blamed.map((file) => this.#shown(file)).sort();
     const at = new Date().toISOString();
-    this.#history.add({
+    const history = this.#options.follower ? undefined : this.#history;
+    history?.add({
       generation: this.#nextId,
       ok: false,
       at,
@@ -583,11 +584,3 @@ export class Loader<A> {
 const maxLooks = 10;
 
 const sourcesOf = (cells: ReadonlyMap<string, Cell>): Source[] => [...cells.values()].map((cell) => cell.source);
-
-function complain(what: string, error: unknown): void {
-  events.emit("log", {
-    level: "error",
-    message: `${what} failed: ${error instanceof Error ? error.message : String(error)}`,
-    fields: { error },
-  });
-}

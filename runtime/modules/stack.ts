@@ -76,6 +76,22 @@ export function topOf(error: unknown): Position | undefined {
   return tops.get(error);
 }
 
+/** The author's place of a place in running code (both from 1), with the generation where there is one. */
+export function placed(name: string, line: number, column: number): string {
+  const source = sourceOf(name);
+  if (source === undefined) return native(name, line, column) ?? `${name}:${line}:${column}`;
+  const at = source.position(line, column);
+  return `[${source.label}] ${at.file}:${at.line}:${at.column}`;
+}
+
+/** What Node's own source maps say of code that is not ours. */
+function native(name: string, line: number, column: number): string | undefined {
+  const entry = findSourceMap(name)?.findEntry(line - 1, column - 1);
+  if (entry === undefined || !("originalSource" in entry)) return undefined;
+  const file = entry.originalSource.startsWith("file:") ? fileURLToPath(entry.originalSource) : entry.originalSource;
+  return `${file}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+}
+
 function install(): void {
   if (installed) return;
   installed = true;
@@ -122,8 +138,5 @@ function shown(site: NodeJS.CallSite): string {
       ? `${text.slice(0, -raw.length - 2)}[${source.label}] (${place})`
       : `${text.slice(0, -raw.length)}[${source.label}] (${place})`;
   }
-  const entry = findSourceMap(name)?.findEntry(line - 1, column - 1);
-  if (entry === undefined || !("originalSource" in entry)) return text;
-  const file = entry.originalSource.startsWith("file:") ? fileURLToPath(entry.originalSource) : entry.originalSource;
-  return text.replace(raw, `${file}:${entry.originalLine + 1}:${entry.originalColumn + 1}`);
+  return text.replace(raw, native(name, line, column) ?? raw);
 }

@@ -50,6 +50,8 @@ export interface Services {
     path: string,
     args: readonly unknown[],
   ): Promise<{ id: string; duplicate: boolean }>;
+  /** Runs a function that is marked `worker: true` off the event loop. */
+  compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown>;
 }
 
 /** A hold on a generation. `module(name)` is that generation's instance of `name.ts`; `release` ends the hold. */

@@ -9,6 +9,8 @@
  *     outbox rows of kind "retry"  ->  await retries.intake(row), then remove the row
  *     await retries.stop(5_000);
  *
+ *     retriesOf(handOver)             // of a process beside the one that has the journal: each call is handed to that
+ *
  * `retry` resolves when the call is durable. With `in` (a transaction's outbox) it is written there instead, and exists
  * if that commits; the outbox's relay hands it to `intake`. Inside a retried call an id is scoped by the outer one's,
  * so the steps of a handler may have constant names.
@@ -97,6 +99,27 @@ export function openRetries(options: RetriesOptions): Retries {
     async stop(graceMs) {
       await delivery.stop(graceMs);
       journal.close();
+    },
+  };
+}
+
+/** `handOver` resolves when the process with the journal has taken the call in. */
+export function retriesOf(
+  handOver: (row: Pick<OutboxRow, "key" | "payload">) => Promise<{ id: string; duplicate: boolean }>,
+): Retries {
+  return {
+    start: async () => {},
+    stop: async () => {},
+    wake() {},
+    async retry(to, options, path, args) {
+      const { kind, key, payload } = enlistment(to, options, path, args);
+      if (options.in === undefined) return await handOver({ key, payload });
+      await enlisting(options.in).add(kind, key, payload);
+      return { id: key, duplicate: false };
+    },
+    intake: handOver,
+    get steering(): never {
+      throw new CageError("UNAVAILABLE", "the first process of this cage has its retried calls");
     },
   };
 }

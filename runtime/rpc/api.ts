@@ -3,12 +3,14 @@
  * ("orders.place"). Every cage also answers `self.describe`, `self.health` and `self.echo`, so an empty one is callable.
  *
  * `fn({ input }, handler)` marks a function with what callers need to know: a schema for its one argument (checked here,
- * at the edge), whether it may be repeated (`idempotent`). A plain function serves as well.
+ * at the edge), whether it may be repeated (`idempotent`), and whether it computes for so long that it belongs in a thread
+ * of its own (`worker`). A plain function serves as well.
  */
 
 import { nearest } from "../../lib/nearest.ts";
 import type { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
+import { current } from "../request/request.ts";
 
 const brand = Symbol.for("cage.fn");
 
@@ -16,19 +18,35 @@ export interface FnOptions<Input> {
   readonly input?: z.ZodType<Input>;
   /** Doing it twice is the same as once: it may be sent again after an unknown outcome. */
   readonly idempotent?: boolean;
+  /**
+   * It computes for more than some milliseconds: it runs in a thread, from anywhere it is called, and answers with a
+   * promise. It must be exported from its module; arguments and answer are copied; no resources, no calls.
+   */
+  readonly worker?: boolean;
 }
 
-type Marked = ((...args: readonly unknown[]) => unknown) & { [brand]?: FnOptions<unknown> };
+type Handler = (...args: readonly unknown[]) => unknown;
+type Marked = Handler & { [brand]?: FnOptions<unknown> & { readonly handler: Handler } };
 
 /** Marks a function of an api with its schema and what is known of it. */
 export function fn<Input, Output>(
+  options: FnOptions<Input> & { readonly worker: true },
+  handler: (input: Input) => Output,
+): (input: Input) => Promise<Awaited<Output>>;
+export function fn<Input, Output>(
   options: FnOptions<Input>,
   handler: (input: Input) => Output,
-): (input: Input) => Output {
-  const marked = ((input: Input) => handler(input)) as ((input: Input) => Output) & { [brand]?: FnOptions<Input> };
-  marked[brand] = options;
+): (input: Input) => Output;
+export function fn<Input>(options: FnOptions<Input>, handler: (input: Input) => unknown): (input: Input) => unknown {
+  const marked = (
+    options.worker ? (input: Input) => current().services.compute(marked, [input]) : (input: Input) => handler(input)
+  ) as ((input: Input) => unknown) & { [brand]?: FnOptions<Input> & { readonly handler: typeof handler } };
+  marked[brand] = { ...options, handler };
   return marked;
 }
+
+/** What a marked function was made of, or a plain one itself. */
+export const handlerOf = (work: unknown): Handler => (work as Marked)[brand]?.handler ?? (work as Handler);
 
 export type Api = Readonly<Record<string, unknown>>;
 

@@ -138,7 +138,15 @@ export async function openTestCage(
       node: "test",
       watch: false,
       again: false,
-      link: { listen: listenFor(paths.run), release() {}, ready() {}, failed() {}, say() {} },
+      link: {
+        listen: listenFor(paths.run),
+        release() {},
+        ready() {},
+        failed() {},
+        say() {},
+        serving() {},
+        ahead: async () => {},
+      },
       door: runtime,
       trial,
     });
