@@ -32,7 +32,7 @@ it("is ready before it makes its compiler ready for the first save, unless code 
   await project.ok("stop", "shop");
   rmSync(join(project.root, "order.log"));
   await project.ok("start", "shop");
-  await eventually("the compiler is made ready", () => at(compiler) >= 0);
+  await eventually("the compiler is made ready", () => at(compiler) >= 0, 30_000);
   expect(at(/^message ready/)).toBeGreaterThanOrEqual(0);
   expect(at(/^message ready/)).toBeLessThan(at(compiler));
   project.write({ "cages/shop/api.ts": `export const cents = (): number => 3;\n` });
