@@ -8,7 +8,7 @@
  *       await tx.emit(`thread:${id}`, "post.added", post);          // told if this commits, and only then
  *     });
  *
- * `read` sees one committed state throughout. `transaction` is alone: one writer at a time, in order of arrival; it
+ * `read` sees one committed state throughout. `transaction` is alone: one writer at a time, earliest deadline first; it
  * commits when the function's promise fulfils and rolls back when it rejects, or when the signal or the limit ends it. A
  * statement that failed spoils its transaction, as in PostgreSQL: say `on conflict do nothing` where a clash is expected.
  * Keep no `db` or `tx` for later: it is refused after its end. A transaction of one partition cannot open another on it.
@@ -40,6 +40,8 @@ export interface Tx extends Read {
 
 export interface Bounds {
   readonly signal?: AbortSignal;
+  /** When its waiter gives up, on performance.now(): of those who wait for a turn the earliest goes first. */
+  readonly deadline?: number;
   /** The longest it may hold the partition. Default 10 s; only ever shortened. */
   readonly limitMs?: number;
 }

@@ -1,5 +1,6 @@
 /**
- * Turns: at most `slots` at once, the others wait in order, and no wait is without end.
+ * Turns: at most `slots` at once, the others wait, and no wait is without end. Who gives up first goes first, which is the
+ * order of asking where nobody says otherwise.
  *
  *     const turns = new Turns({ slots: 1, maxWaiting: 1000, waitMs: 10_000, what: "partition p0" });
  *     const release = await turns.take(signal);
@@ -7,6 +8,8 @@
  *
  * A wait ends with the signal's reason, or EXPIRED after `waitMs`; a full queue refuses at once with OVERLOADED.
  */
+
+import { Line, type Placed } from "./line.ts";
 
 export interface TurnsOptions {
   readonly slots: number;
@@ -16,42 +19,48 @@ export interface TurnsOptions {
   readonly what: string;
 }
 
-interface Waiter {
+interface Waiter extends Placed {
   admit(): void;
 }
 
 export class Turns {
   readonly #options: TurnsOptions;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new Line<Waiter>();
+  /** May be changed at any time; nobody who waits is disturbed. */
+  maxWaiting: number;
   #taken = 0;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
+    this.maxWaiting = options.maxWaiting;
   }
 
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  async take(signal?: AbortSignal): Promise<() => void> {
+  /** `deadline`: when who asks gives up, on performance.now(). */
+  async take(signal?: AbortSignal, deadline = Number.POSITIVE_INFINITY): Promise<() => void> {
     signal?.throwIfAborted();
-    const { slots, maxWaiting, what } = this.#options;
+    const { slots, what } = this.#options;
     if (this.#taken < slots) this.#taken++;
-    else if (this.#waiting.size >= maxWaiting)
-      throw Object.assign(new Error(`${what}: ${maxWaiting} already wait; try again later`), { code: "OVERLOADED" });
-    else await this.#wait(signal);
+    else if (this.#waiting.size >= this.maxWaiting)
+      throw Object.assign(new Error(`${what}: ${this.#waiting.size} already wait; try again later`), {
+        code: "OVERLOADED",
+      });
+    else await this.#wait(signal, deadline);
     let released = false;
     return () => {
       if (released) return;
       released = true;
-      const [next] = this.#waiting;
+      const next = this.#waiting.pop();
       // The slot goes straight to the next in line: a newcomer cannot overtake between release and wake-up.
       if (next === undefined) this.#taken--;
       else next.admit();
     };
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<void> {
+  #wait(signal: AbortSignal | undefined, deadline: number): Promise<void> {
     const { waitMs, what } = this.#options;
     return new Promise((resolve, reject) => {
       const leave = (reason: unknown) => {
@@ -64,6 +73,9 @@ export class Turns {
         waitMs,
       );
       const waiter: Waiter = {
+        deadline: Math.min(deadline, performance.now() + waitMs),
+        place: -1,
+        order: 0,
         admit: () => {
           done();
           resolve();
@@ -72,9 +84,9 @@ export class Turns {
       const done = () => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", aborted);
-        this.#waiting.delete(waiter);
+        this.#waiting.remove(waiter);
       };
-      this.#waiting.add(waiter);
+      this.#waiting.push(waiter);
       signal?.addEventListener("abort", aborted, { once: true });
     });
   }

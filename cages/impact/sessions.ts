@@ -6,7 +6,7 @@
 import type { Tx } from "#lib/partition.ts";
 import type { Person } from "#lib/social/item.ts";
 import { newToken, tokenHash } from "#lib/token.ts";
-import { CageError, sql } from "#runtime";
+import { CageError, request, sql } from "#runtime";
 import { accounts } from "./schema.ts";
 
 export interface Session {
@@ -38,7 +38,7 @@ export async function closeSession(token: string): Promise<void> {
     .transaction((tx) => tx.run(sql`delete from session where hash = ${parts.hash} and person = ${parts.person}`));
 }
 
-/** Whose session it is, and how many notices wait for them. */
+/** Whose session it is, and how many notices wait for them. From here on the request is this person's. */
 export async function viewerOf(token: string): Promise<{ person: Person; notices: number } | undefined> {
   const parts = parse(token);
   if (parts === undefined) return undefined;
@@ -48,7 +48,10 @@ export async function viewerOf(token: string): Promise<{ person: Person; notices
       from session s join person p on p.id = s.person
       where s.hash = ${parts.hash} and s.person = ${parts.person} and s.expires > ${Date.now()}`),
   );
-  return row && { person: { id: row.id, name: row.name }, notices: row.notices };
+  if (row === undefined) return undefined;
+  const person = { id: row.id, name: row.name };
+  request.identify(person);
+  return { person, notices: row.notices };
 }
 
 /** The person of a session that must be one. */

@@ -1,7 +1,7 @@
 /** Who asks for a page, and in which language: the context of its views, and the session for Impact. */
 import { randomBytes } from "node:crypto";
 import { negotiate } from "#lib/i18n/messages.ts";
-import type { Ask } from "#runtime";
+import { type Ask, request } from "#runtime";
 import { impact, refusal } from "./back.ts";
 import { type Cx, locales } from "./context.ts";
 import { cookiesOf, signedOut, tokenOf } from "./session.ts";
@@ -26,6 +26,7 @@ export async function who(ask: Ask): Promise<Who> {
   if (session === "") return { cx: { ...place, viewer: null }, session, notices: 0, cookie: undefined };
   try {
     const { person, notices } = await impact.Accounts.viewer(session);
+    request.identify(person);
     return { cx: { ...place, viewer: person }, session, notices, cookie: undefined };
   } catch (error) {
     if (refusal(error)?.code !== "UNAUTHORIZED") throw error;

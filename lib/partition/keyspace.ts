@@ -24,6 +24,8 @@ export interface KeyspaceOptions {
   readonly dir: string;
   readonly partitions: number;
   readonly migrations: readonly Migration[];
+  /** Of each partition, as a store has it. */
+  readonly maxWaiting?: number;
   readonly clock?: () => number;
 }
 
@@ -46,7 +48,7 @@ export interface Keyspace extends HasOutboxes {
 }
 
 export async function openKeyspace(options: KeyspaceOptions): Promise<Keyspace> {
-  const { name, dir, migrations, clock } = options;
+  const { name, dir, migrations, maxWaiting, clock } = options;
   const file = join(dir, "map.json");
   let map = readMap(file);
   if (map === undefined) writeMap(file, (map = planMap(partitionNames(options.partitions))));
@@ -62,6 +64,7 @@ export async function openKeyspace(options: KeyspaceOptions): Promise<Keyspace> 
         name: `${name}/${partition}`,
         migrations,
         bucketed: true,
+        ...(maxWaiting === undefined ? {} : { maxWaiting }),
         ...(clock ? { clock } : {}),
       });
       stores.set(partition, store);

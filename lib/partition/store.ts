@@ -23,8 +23,8 @@ import { SqliteTx } from "./tx.ts";
 
 /** A transaction or read that takes longer blocks its partition for all: 10 s is the default time of a request. */
 const holdMs = 10_000;
-/** Waiting writers of one file. At 2,000 commits a second the last of them waits for half a second. */
-const maxWaiting = 1_000;
+/** Who may wait for one file. At 2,000 commits a second the last of them waits for half a second. */
+const defaultMaxWaiting = 1_000;
 /** At opening, and for short work between transactions, another process's lock may block the loop for this long. */
 const lockMs = 2_000;
 /** Snapshots open at once in one file: each keeps a connection and holds back the WAL's checkpoint. */
@@ -35,6 +35,8 @@ export interface StoreOptions {
   readonly migrations: readonly Migration[];
   /** Every table must carry its rows' bucket. */
   readonly bucketed: boolean;
+  /** Transactions, and reads, that may wait for their turn; more are refused. Default 1,000. */
+  readonly maxWaiting?: number;
   readonly clock?: () => number;
 }
 
@@ -66,6 +68,7 @@ export async function openStore(file: string, options: StoreOptions): Promise<St
   }
   const held = row;
   held.users++;
+  held.store.limit(options.maxWaiting ?? defaultMaxWaiting);
   let closed = false;
   const close = async () => {
     if (closed) return;
@@ -122,7 +125,7 @@ class SqliteStore {
     // From here on a lock of another process is waited for by #begin, which does not block the loop.
     this.#writer.exec("pragma busy_timeout = 0");
     this.#single = openDatabase(file);
-    const turn = { maxWaiting, waitMs: holdMs, what: this.#name };
+    const turn = { maxWaiting: defaultMaxWaiting, waitMs: holdMs, what: this.#name };
     this.#writing = new Turns({ ...turn, slots: 1 });
     this.#reading = new Turns({ ...turn, slots: readers });
     const committed = createOutbox(this.#single);
@@ -146,6 +149,12 @@ class SqliteStore {
     };
   }
 
+  /** The newest opening's word counts: a changed configuration opens before the old one closes. */
+  limit(maxWaiting: number): void {
+    this.#writing.maxWaiting = maxWaiting;
+    this.#reading.maxWaiting = maxWaiting;
+  }
+
   async transaction<T>(scope: Scope, fn: (tx: Tx) => Promise<T>): Promise<T> {
     const outer = inside.getStore();
     if (outer?.open && outer.db === this.#writer)
@@ -153,7 +162,7 @@ class SqliteStore {
         "BAD_STATE",
         `a transaction on ${this.#name} is already open here and this one would wait for it; use its tx, or leave work with tx.enlist`,
       );
-    const release = await this.#turn(this.#writing, scope.signal);
+    const release = await this.#turn(this.#writing, scope);
     try {
       await this.#begin(scope.signal);
       const tx = new SqliteTx(this.#writer, this.#outbox, scope.bucket, this.#clock);
@@ -177,7 +186,7 @@ class SqliteStore {
   }
 
   async read<T>(scope: Scope, fn: (db: Read) => Promise<T>): Promise<T> {
-    const release = await this.#turn(this.#reading, scope.signal);
+    const release = await this.#turn(this.#reading, scope);
     const db = this.#idle.pop() ?? readOnly(openDatabase(this.#file));
     try {
       db.run(sql`begin`);
@@ -202,7 +211,7 @@ class SqliteStore {
   }
 
   async exclusive<T>(fn: (db: Database) => T): Promise<T> {
-    const release = await this.#turn(this.#writing, undefined);
+    const release = await this.#turn(this.#writing);
     try {
       this.#writer.exec(`pragma busy_timeout = ${lockMs}`);
       return fn(this.#writer);
@@ -214,7 +223,7 @@ class SqliteStore {
 
   /** Nobody new; who has the turn finishes (bounded by holdMs), then the file is closed. */
   async end(): Promise<void> {
-    const release = await this.#turn(this.#writing, undefined);
+    const release = await this.#turn(this.#writing);
     this.#ended = true;
     release();
     this.#writer.close();
@@ -222,9 +231,9 @@ class SqliteStore {
     for (const db of this.#idle.splice(0)) db.close();
   }
 
-  async #turn(turns: Turns, signal: AbortSignal | undefined): Promise<() => void> {
+  async #turn(turns: Turns, { signal, deadline }: Bounds = {}): Promise<() => void> {
     if (this.#ended) throw closedError(this.#name);
-    const release = await turns.take(signal);
+    const release = await turns.take(signal, deadline);
     if (!this.#ended) return release;
     release();
     throw closedError(this.#name);

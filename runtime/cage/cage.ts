@@ -24,10 +24,13 @@ import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
+import type { GateStatus } from "../request/gate.ts";
+import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
 import { type Api, handlerOf, invoke } from "../rpc/api.ts";
+import { Bulkheads } from "./bulkheads.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -89,6 +92,7 @@ export class Cage {
   readonly engine: Engine;
   readonly loader: Loader<Attachment>;
   readonly types: Types;
+  readonly levels = new Levels();
   readonly services: Services;
   readonly retries: Retries;
   readonly metrics = startMetrics();
@@ -108,6 +112,7 @@ export class Cage {
     current: () => this.loader.current,
     longestMs: () => longestOf(this.plan),
   });
+  readonly #bulkheads = new Bulkheads();
   readonly #swapListeners = new Set<() => void>();
   readonly #callsIn: Host;
   #threads: Threads | undefined;
@@ -136,8 +141,11 @@ export class Cage {
     this.services = {
       node,
       cage: name,
+      levels: this.levels,
       call: (to, path, args) => this.#call(to, path, args),
-      retry: (to, retry, path, args) => this.retries.retry(to, retry, path, args),
+      // When its request ends first it may be durable or not; its id makes asking again harmless.
+      retry: (to, retry, path, args) =>
+        within(current(), `the retried call of ${to.cage}.${path}`, this.retries.retry(to, retry, path, args)),
       compute: (work, args) => this.#compute(work, args),
     };
     if (options.threadFile !== undefined)
@@ -263,8 +271,16 @@ export class Cage {
 
   /** Everything that runs now, over all interfaces. */
   async running(): Promise<Request[]> {
-    const hosts = [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
-    return hosts.flatMap((host) => [...host.running]);
+    return (await this.#hosts()).flatMap((host) => [...host.running]);
+  }
+
+  /** How the gates of its interfaces, and of its calls to others, stand. */
+  async gates(): Promise<GateStatus[]> {
+    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#bulkheads.status()];
+  }
+
+  async #hosts(): Promise<Host[]> {
+    return [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
   }
 
   /** Answers the control socket (verbs.ts). */
@@ -353,6 +369,7 @@ export class Cage {
       attachment: { plan, resources, interfaces },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
+        this.#bulkheads.configure(plan.calls);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -448,17 +465,18 @@ export class Cage {
       trace: carry.trace,
       logLevel: carry.logLevel,
       principal: from,
+      from: `${from.node}.${from.cage}`,
+      accepted(request: Request) {
+        const stop = () => request.cancel("the caller stopped waiting");
+        // The signal is of this call alone, and is forgotten with it.
+        if (signal.aborted) stop();
+        else signal.addEventListener("abort", stop, { once: true });
+      },
       ...(carry.retry ? { retry: carry.retry } : {}),
     };
-    return await this.#callsIn.serve(work, async (_, request) => {
-      const stop = () => request.cancel("the caller stopped waiting");
-      signal.addEventListener("abort", stop, { once: true });
-      try {
-        return await invoke(request.lease.module("api") as Api | undefined, path, args);
-      } finally {
-        signal.removeEventListener("abort", stop);
-      }
-    });
+    return await this.#callsIn.serve(work, (_, request) =>
+      invoke(request.lease.module("api") as Api | undefined, path, args),
+    );
   }
 
   async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
@@ -473,16 +491,14 @@ export class Cage {
     const startedAt = performance.now();
     let failure: unknown;
     try {
-      const carry: Carry = {
-        remainingMs: Math.min(request.remaining, to.timeoutMs ?? Number.POSITIVE_INFINITY),
-        trace: { id: request.trace.id, span: request.trace.span },
-        logLevel: request.logLevel,
-      };
-      return await within(
-        request,
-        `the call of ${to.cage}.${path}`,
-        this.engine.call(to, path, args, carry, request.signal),
-      );
+      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, signal) => {
+        const carry: Carry = {
+          remainingMs,
+          trace: { id: request.trace.id, span: request.trace.span },
+          logLevel: request.logLevel,
+        };
+        return this.engine.call(to, path, args, carry, signal);
+      });
     } catch (error) {
       failure = error;
       throw error;

@@ -15,7 +15,9 @@ import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
 import { CageError } from "../errors.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
+import type { Range } from "../request/adaptive.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
+import { type CallLimits, defaultCallLimits } from "./bulkheads.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -27,8 +29,8 @@ export interface Named {
 export interface CageConfig {
   /** The longest a request may take unless its interface says otherwise, in ms. */
   readonly timeoutMs?: number;
-  /** Requests of one interface that run at once; more wait, by deadline. */
-  readonly running?: number;
+  /** Requests of one interface that run at once; more wait, by deadline. A range: found by itself (request/adaptive.ts). */
+  readonly running?: number | Range;
   /** Requests of one interface that may wait; more are refused. */
   readonly waiting?: number;
   /**
@@ -37,6 +39,8 @@ export interface CageConfig {
    */
   readonly typecheck?: "off" | "background" | "gate";
   readonly interfaces?: Readonly<Record<string, Named>>;
+  /** By the name of the cage that is called; one that is not named has room for 1,000, and 1,000 in line. */
+  readonly calls?: Readonly<Record<string, Partial<CallLimits>>>;
   readonly resources?: Readonly<Record<string, Named>>;
   /** Values of the author's own, reached with `config()`. */
   readonly settings?: Readonly<Record<string, unknown>>;
@@ -56,14 +60,31 @@ export const defineCage = <const C extends CageConfig>(config: C): C => config;
 
 const named = z.looseObject({ protocol: z.string() });
 
+const runningLimit = z.union([
+  z.int().min(1),
+  z
+    .strictObject({ min: z.int().min(1), max: z.int().min(1) })
+    .refine(({ min, max }) => min <= max, "min is larger than max"),
+]);
+
 const shape = z.strictObject({
   timeoutMs: z
     .int()
     .min(1)
     .max(24 * 60 * 60 * 1000)
     .default(10_000),
-  running: z.int().min(1).default(1_000),
+  running: runningLimit.default(1_000),
   waiting: z.int().min(0).default(1_000),
+  calls: z
+    .record(
+      z.string(),
+      z.strictObject({
+        running: runningLimit.default(defaultCallLimits.running),
+        waiting: z.int().min(0).default(defaultCallLimits.waiting),
+        timeoutMs: z.int().min(1).optional(),
+      }),
+    )
+    .default({}),
   typecheck: z.enum(["off", "background", "gate"]).optional(),
   interfaces: z.record(z.string(), named).default({}),
   resources: z.record(z.string(), named).default({}),
@@ -85,7 +106,7 @@ const shape = z.strictObject({
 /** Limits that any interface may set for itself, beside its protocol's options. */
 const interfaceLimits = z.object({
   timeoutMs: z.int().min(1).optional(),
-  running: z.int().min(1).optional(),
+  running: runningLimit.optional(),
   waiting: z.int().min(0).optional(),
 });
 
@@ -99,7 +120,7 @@ export interface Planned<Protocol> {
 
 export interface PlannedInterface extends Planned<InterfaceProtocol<unknown>> {
   readonly timeoutMs: number;
-  readonly running: number;
+  readonly running: number | Range;
   readonly waiting: number;
 }
 
@@ -110,8 +131,9 @@ export interface Plan {
   /** undefined: as the way it was started suggests. */
   readonly typecheck: "off" | "background" | "gate" | undefined;
   readonly settings: Readonly<Record<string, unknown>>;
-  readonly running: number;
+  readonly running: number | Range;
   readonly waiting: number;
+  readonly calls: Readonly<Record<string, CallLimits>>;
   readonly test: "gate" | "off";
   readonly canary: CanaryOptions | undefined;
   readonly processes: number;
@@ -198,11 +220,11 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, settings, test, typecheck, canary, processes } = config;
+  const { timeoutMs, running, waiting, calls, settings, test, typecheck, canary, processes } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
-  return { interfaces, resources, timeoutMs, running, waiting, settings, test, typecheck, canary, processes };
+  return { interfaces, resources, timeoutMs, running, waiting, calls, settings, test, typecheck, canary, processes };
 }
 
 async function find<P>(

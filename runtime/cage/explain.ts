@@ -44,12 +44,12 @@ export async function explain(
     const show = (each: unknown) => shown(path.at(-1) as string, each, secret);
     const stating = all.filter((layer) => valueAt(layer.value, path) !== undefined);
     // A limit that an interface leaves out is the cage's.
-    const origin = stating.at(-1) ?? (isLimit(path) ? layerAt(all, [path.at(-1) as string]) : undefined);
+    const origin = stating.at(-1) ?? (isLimit(path) ? layerAt(all, path.slice(2)) : undefined);
     return {
       key: path.join("."),
       value: show(value),
       from: origin?.from ?? "built in",
-      file: origin === undefined ? "" : fileOf(origin, stating.length > 0 ? path : path.slice(-1)),
+      file: origin === undefined ? "" : fileOf(origin, stating.length > 0 ? path : path.slice(2)),
       over: stating
         .slice(0, -1)
         .reverse()
@@ -75,7 +75,7 @@ function effective({ interfaces, resources, settings, ...others }: Plan): Readon
 }
 
 const isLimit = (path: readonly string[]): boolean =>
-  path[0] === "interfaces" && path.length === 3 && ["timeoutMs", "running", "waiting"].includes(path[2] as string);
+  path[0] === "interfaces" && ["timeoutMs", "running", "waiting"].includes(path[2] as string);
 
 const fileOf = ({ from, file }: Layer, path: readonly string[]): string =>
   from === "environment" ? [file, ...path].join("__") : file;

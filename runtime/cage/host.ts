@@ -4,18 +4,16 @@
  */
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
-import { events } from "../health/events.ts";
 import type { Handler, InterfaceHost, Work } from "../interfaces/interface.ts";
-import { Gate } from "../request/gate.ts";
-import { type Lease, now, Request, run, type Services, within } from "../request/request.ts";
+import { Gate, type Limits } from "../request/gate.ts";
+import { Piece } from "../request/piece.ts";
+import { type Lease, Request, type Services } from "../request/request.ts";
 import type { Address } from "./link.ts";
 
-export interface HostOptions {
+export interface HostOptions extends Limits {
   readonly name: string;
   readonly cage: string;
   readonly timeoutMs: number;
-  readonly running: number;
-  readonly waiting: number;
   readonly services: Services;
   lease(): Lease;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -29,13 +27,14 @@ export class Host implements InterfaceHost {
   readonly #options: HostOptions;
   /** Addresses lent, to be given back when the interface stops. */
   readonly addresses: Address[] = [];
+  /** All that wait, run, or go on after their waiter was released. */
   readonly running = new Set<Request>();
 
   constructor(options: HostOptions) {
     this.#options = options;
     this.name = options.name;
     this.cage = options.cage;
-    this.gate = new Gate({ running: options.running, waiting: options.waiting });
+    this.gate = new Gate({ name: `interface ${options.name}`, running: options.running, waiting: options.waiting });
   }
 
   async listen(server: Server, address: { host: string; port: number }): Promise<{ port: number }> {
@@ -44,53 +43,46 @@ export class Host implements InterfaceHost {
     return bound;
   }
 
-  async serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
-    const lease = this.#options.lease();
-    const request = new Request({
-      services: this.#options.services,
-      lease,
-      interface: this.name,
-      label: work.label,
-      timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
-      ...(work.trace ? { trace: work.trace } : {}),
-      ...(work.logLevel ? { logLevel: work.logLevel } : {}),
-      ...(work.retry ? { retry: work.retry } : {}),
-      principal: work.principal,
-    });
-    let startedAt = request.startedAt;
-    let entered = false;
-    let failure: unknown;
-    this.running.add(request);
-    try {
-      const room = this.gate.enter(request);
-      if (room !== undefined) await room;
-      entered = true;
-      startedAt = now();
-      const module = lease.module(this.name);
-      if (module === undefined)
-        throw new CageError(
-          "NOT_FOUND",
-          `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts`,
-        );
-      const work = run(request, () => handler(module, request));
-      return work instanceof Promise ? await within(request, request.label, work) : work;
-    } catch (error) {
-      failure = error;
-      throw error;
-    } finally {
-      if (entered) this.gate.leave();
-      this.running.delete(request);
-      request.end();
-      events.emit("request.done", {
+  serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const lease = this.#options.lease();
+      const request = new Request({
+        services: this.#options.services,
+        lease,
         interface: this.name,
-        label: request.label,
-        durationMs: now() - request.startedAt,
-        waitedMs: startedAt - request.startedAt,
-        generation: request.generation,
-        error: failure,
-        id: request.id,
+        label: work.label,
+        timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
+        trace: work.trace,
+        logLevel: work.logLevel,
+        principal: work.principal,
+        from: work.from,
+        retry: work.retry,
       });
-    }
+      this.running.add(request);
+      const over = (enteredAt: number | undefined): void => {
+        this.running.delete(request);
+        if (enteredAt !== undefined) this.gate.leave(enteredAt);
+      };
+      const piece = new Piece<T>({ request, resolve, reject, over });
+      const begin = (): void => piece.begin(() => handler(this.#module(lease), request));
+      try {
+        work.accepted?.(request);
+        const room = this.gate.enter(request);
+        if (room === undefined) begin();
+        else room.then(begin, (error: unknown) => piece.fail(error));
+      } catch (error) {
+        piece.fail(error);
+      }
+    });
+  }
+
+  #module(lease: Lease): Handler {
+    const module = lease.module(this.name);
+    if (module !== undefined) return module;
+    throw new CageError(
+      "NOT_FOUND",
+      `interface ${this.name} of cage ${this.cage} has no module; write cages/${this.cage}/${this.name}.ts`,
+    );
   }
 
   onSwap(listener: () => void): () => void {

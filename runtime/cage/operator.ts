@@ -6,6 +6,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { maybeCurrent, within } from "../request/request.ts";
 import { askControl } from "./control.ts";
 import { cagesOf, type Paths, socketOf } from "./paths.ts";
 
@@ -39,6 +40,10 @@ export const operator = {
   },
   /** Every cage there is, running or not. */
   cages: (): string[] => cagesOf(here()),
-  ask: (cage: string, verb: string, args?: unknown): Promise<unknown> =>
-    askControl(socketOf(here(), "ctl", cage), verb, args),
+  /** Ends with the request that asks, as every wait does. */
+  ask(cage: string, verb: string, args?: unknown): Promise<unknown> {
+    const answer = askControl(socketOf(here(), "ctl", cage), verb, args);
+    const request = maybeCurrent();
+    return request === undefined ? answer : within(request, `${verb} of ${cage}`, answer);
+  },
 };

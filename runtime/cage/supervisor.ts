@@ -315,7 +315,11 @@ export class Supervisor {
         return await this.#status();
       case "metrics":
         return together((await this.#askAll(verb, args)) as Snapshot[]);
+      case "level":
+        // Each process keeps them for itself, and answers alike.
+        return (await this.#askAll(verb, args))[0];
       case "requests":
+      case "gates":
         return ((await this.#askAll(verb, args)) as unknown[][]).flat();
       default:
         // A little less than who asks will wait: this answer says more.

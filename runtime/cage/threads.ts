@@ -95,22 +95,25 @@ export class Threads {
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
-    this.#gate = new Gate({ running: options.size ?? Math.max(1, availableParallelism() - 1), waiting });
+    this.#gate = new Gate({
+      name: "threads for fn({ worker: true })",
+      running: options.size ?? Math.max(1, availableParallelism() - 1),
+      waiting,
+    });
   }
 
   async run(generation: Modules, work: Work, args: readonly unknown[]): Promise<unknown> {
     const request = current();
     const { file, name } = this.#homeOf(generation, work);
-    const room = this.#gate.enter(request);
-    if (room !== undefined) await room;
-    const thread = this.#idle.pop() ?? this.#start();
-    clearTimeout(thread.idle);
-    try {
-      return await this.#ask(thread, request, generation, file, name, args);
-    } finally {
-      if (this.#all.has(thread)) this.#rest(thread);
-      this.#gate.leave();
-    }
+    return await this.#gate.pass(request, async () => {
+      const thread = this.#idle.pop() ?? this.#start();
+      clearTimeout(thread.idle);
+      try {
+        return await this.#ask(thread, request, generation, file, name, args);
+      } finally {
+        if (this.#all.has(thread)) this.#rest(thread);
+      }
+    });
   }
 
   async stop(): Promise<void> {

@@ -8,6 +8,7 @@ import type { ReloadResult } from "../modules/loader.ts";
 import type { Cage } from "./cage.ts";
 import { changes } from "./changes.ts";
 import { told } from "./fault.ts";
+import { setLevel } from "./level.ts";
 import { selfApi } from "./self.ts";
 
 export type Verb = (cage: Cage, args: unknown) => Promise<unknown>;
@@ -96,6 +97,12 @@ export const verbs: Readonly<Record<string, Verb>> = {
   "retries.release": (cage, args) => cage.retries.steering.release(args as never),
   "retries.discard": (cage, args) => cage.retries.steering.discard(args as never),
 
+  /** { level, label?, principal?, trace?, from?, forMs? } | { off: true } | {}: log levels of requests (level.ts). */
+  level: async (cage, args) => setLevel(cage.levels, args),
+
+  /** Slots of its interfaces and of its calls: taken, there, and waited for. */
+  gates: (cage) => cage.gates(),
+
   async requests(cage) {
     return (await cage.running()).map((request) => ({
       id: request.id,
@@ -104,6 +111,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
       generation: request.generation,
       ageMs: performance.now() - request.startedAt,
       remainingMs: request.remaining,
+      from: request.from,
+      logLevel: request.logLevel,
+      /** EXPIRED or CANCELLED: who asked was told so, and the work goes on. */
+      stopped: request.stopped?.code ?? null,
     }));
   },
 };

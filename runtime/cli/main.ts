@@ -37,6 +37,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   rollback: async () => (await import("./rollback.ts")).rollback,
   diff: async () => (await import("./diff.ts")).diff,
   history: async () => (await import("./history.ts")).history,
+  level: async () => (await import("./level.ts")).level,
   new: async () => (await import("./new.ts")).create,
   test: async () => (await import("./test.ts")).test,
 };

@@ -31,6 +31,18 @@ export interface Events {
     error: unknown;
     id: string;
   };
+  /** Its waiter was released at the deadline or on cancel (request.done said so), and now the work has really ended. */
+  "request.lingered": {
+    interface: string;
+    label: string;
+    /** Time between the release of the waiter and the end of the work. */
+    lingeredMs: number;
+    generation: number;
+    error: unknown;
+    id: string;
+  };
+  /** Its waiter was released so long ago, and the work still has its slot: one that never ends loses it for good. Said once. */
+  "request.overdue": { interface: string; label: string; overdueMs: number; generation: number; id: string };
   "call.done": { cage: string; path: string; durationMs: number; error: unknown };
   "reload.done": {
     generation: number;

@@ -13,6 +13,7 @@ import { type Log, log as processLog } from "./log.ts";
 
 const perMinute = 10;
 const maxKinds = 200;
+const lingeredFromMs = 100;
 
 export function recordEvents(log: Log = processLog, now: () => number = () => performance.now()): () => void {
   const written = new Map<string, { since: number; count: number }>();
@@ -45,6 +46,22 @@ export function recordEvents(log: Log = processLog, now: () => number = () => pe
         ...(held > 0 ? { heldBack: held } : {}),
         error: error.cause ?? error,
       });
+    }),
+    events.on("request.lingered", ({ interface: from, label, lingeredMs, generation, id }) => {
+      // A tick of the wheel: it had all but ended.
+      if (lingeredMs < lingeredFromMs || admitted(`lingered ${from} ${label}`) === undefined) return;
+      log.warn(`${label} went on for ${Math.round(lingeredMs)} ms after its waiter was released, and kept its slot`, {
+        request: id,
+        interface: from,
+        generation,
+      });
+    }),
+    events.on("request.overdue", ({ interface: from, label, overdueMs, generation, id }) => {
+      if (admitted(`overdue ${from} ${label}`) === undefined) return;
+      log.warn(
+        `${label} still runs ${Math.round(overdueMs / 1_000)} s after its waiter was released, and has its slot until it ends`,
+        { request: id, interface: from, generation },
+      );
     }),
     events.on("loop.blocked", ({ durationMs, label, id, generation, stack, ...rest }) => {
       if (admitted(`blocked ${label}`) === undefined) return;

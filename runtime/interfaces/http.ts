@@ -17,7 +17,7 @@ import { Readable } from "node:stream";
 import findMyWay from "find-my-way";
 import { z } from "../../lib/schema.ts";
 import { CageError, told } from "../errors.ts";
-import type { Trace } from "../request/request.ts";
+import { type Request, type Trace, until } from "../request/request.ts";
 import type { Handler, InterfaceHost, InterfaceProtocol } from "./interface.ts";
 
 export interface Ask {
@@ -154,14 +154,15 @@ async function take(incoming: IncomingMessage, outgoing: ServerResponse, options
   let module: Handler | undefined;
   let ask: Ask | undefined;
   try {
-    await host.serve({ label: `${method} ${path}`, ...(trace ? { trace } : {}) }, async (handler, request) => {
+    const from = incoming.socket.remoteAddress ?? "";
+    await host.serve({ label: `${method} ${path}`, from, ...(trace ? { trace } : {}) }, async (handler, request) => {
       module = handler;
       // Whatever strangers ask for must not become a label each.
       request.label = `${method} (no route)`;
       const { route, params, label } = match(handler, method, path);
       request.label = label;
       if (typeof route !== "function") return send(outgoing, route);
-      const body = await read(incoming, options.maxBodyBytes);
+      const body = await read(incoming, options.maxBodyBytes, request);
       ask = new Asked(incoming, method, path, raw, params, body);
       if (outgoing.destroyed) request.cancel("the client went away");
       return await send(outgoing, await route(ask));
@@ -274,18 +275,13 @@ function match(
   });
 }
 
-async function read(incoming: IncomingMessage, maxBytes: number): Promise<unknown> {
+async function read(incoming: IncomingMessage, maxBytes: number, request: Request): Promise<unknown> {
   const length = Number(incoming.headers["content-length"] ?? 0);
   if (length === 0 && incoming.headers["transfer-encoding"] === undefined) return undefined;
   if (length > maxBytes) throw tooLarge(maxBytes);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
-  }
-  const body = Buffer.concat(chunks, bytes);
+  // Once a request was answered before its body had come, node tells nobody that the rest will not: without this the wait,
+  // and the slot with it, would have no end.
+  const body = await until(request, collect(incoming, maxBytes));
   const type = (incoming.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
   if (type === "application/json") {
     try {
@@ -297,6 +293,17 @@ async function read(incoming: IncomingMessage, maxBytes: number): Promise<unknow
   if (type === "application/x-www-form-urlencoded")
     return Object.fromEntries(new URLSearchParams(body.toString("utf8")));
   return type.startsWith("text/") ? body.toString("utf8") : body;
+}
+
+async function collect(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, bytes);
 }
 
 const tooLarge = (maxBytes: number): CageError =>

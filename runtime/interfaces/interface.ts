@@ -44,6 +44,13 @@ export interface Work {
   readonly trace?: Trace;
   readonly logLevel?: LogLevel;
   readonly principal?: unknown;
+  /** The peer's address or instance, as text. */
+  readonly from?: string;
+  /**
+   * Is given the request as soon as it is made, while it may still wait in line: whoever learns that nobody waits for its
+   * answer any more calls `request.cancel(why)`.
+   */
+  readonly accepted?: (request: Request) => void;
   readonly retry?: { readonly id: string; readonly attempt: number };
 }
 
@@ -58,7 +65,8 @@ export interface InterfaceHost {
   /**
    * Runs one piece of work as a request on the current generation: bounded queue, deadline, metrics, events. `work`
    * gets the module of the interface's name (an error with code NOT_FOUND when the cage has none).
-   * Rejects with what the handler threw, EXPIRED at the deadline, or OVERLOADED at once when the queue is full.
+   * Rejects with what the handler threw; with EXPIRED at the deadline or CANCELLED, while the handler may go on in its
+   * slot; or with OVERLOADED at once when it could not begin in time (`details.retryAfterMs`: ask again then).
    */
   serve<T>(work: Work, handler: (module: Handler, request: Request) => Promise<T> | T): Promise<T>;
   /** Calls back after each swap of generations, for those who derive something from the module (routes, IDL). */

@@ -155,13 +155,14 @@ class ThriftInterface implements Interface {
 
   #accept(socket: Socket): void {
     const { maxMessageBytes, maxPipelined } = this.#options;
+    const from = socket.remoteAddress ?? "";
     const session = serveConnection(socket, {
       limits: { ...limits, messageBytes: maxMessageBytes, pipelined: maxPipelined },
       find: (name) => {
         const module = this.#host.peek();
         return module && plansFor(module).find(name);
       },
-      invoke: (plan, args) => this.#invoke(plan, args),
+      invoke: (plan, args) => this.#invoke(plan, args, from),
       told: toldOf,
       fault: (error, label) =>
         events.emit("log", {
@@ -174,8 +175,8 @@ class ThriftInterface implements Interface {
     void session.closed.then(() => this.#sessions.delete(session));
   }
 
-  #invoke(plan: Plan, args: readonly unknown[]): Promise<unknown> {
-    return this.#host.serve({ label: plan.label, timeoutMs: this.#options.timeoutMs }, (module) => {
+  #invoke(plan: Plan, args: readonly unknown[], from: string): Promise<unknown> {
+    return this.#host.serve({ label: plan.label, from, timeoutMs: this.#options.timeoutMs }, (module) => {
       const handlers = servicesOf(module)[plan.service];
       const handler = handlers?.[plan.method.name];
       if (handlers === undefined || typeof handler !== "function")

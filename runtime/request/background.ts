@@ -1,10 +1,11 @@
 /**
  * Work that outlives its request: `background(() => mail(order))`. It runs as a request of its own, on the same
- * generation (held until it is done), with the same trace and a deadline of its own. It is not durable: what must happen
- * is a retried call. A failure is logged.
+ * generation (held until it has really ended), with the same trace and a deadline of its own. It is not durable: what
+ * must happen is a retried call. A failure is logged.
  */
 import { events } from "../health/events.ts";
-import { current, now, outside, Request, run, within } from "./request.ts";
+import { Piece } from "./piece.ts";
+import { current, outside, Request } from "./request.ts";
 
 /** Rejections are reported, never thrown: nobody waits. */
 export function background(work: () => unknown, options: { timeoutMs?: number; label?: string } = {}): void {
@@ -18,27 +19,9 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
     trace: { ...from.trace },
     logLevel: from.logLevel,
     principal: from.principal,
+    from: from.from,
   });
-  outside(() =>
-    run(request, async () => {
-      let failure: unknown;
-      try {
-        await within(request, request.label, Promise.resolve().then(work));
-      } catch (error) {
-        failure = error;
-        events.emit("problem", { what: request.label, error });
-      } finally {
-        request.end();
-        events.emit("request.done", {
-          interface: request.interface,
-          label: request.label,
-          durationMs: now() - request.startedAt,
-          waitedMs: 0,
-          generation: request.generation,
-          error: failure,
-          id: request.id,
-        });
-      }
-    }),
-  );
+  const reported = (error: unknown): void => events.emit("problem", { what: request.label, error });
+  const piece = new Piece({ request, resolve() {}, reject: reported, over() {} });
+  outside(() => piece.begin(() => Promise.resolve().then(work)));
 }

@@ -19,9 +19,20 @@ export const request = {
   get generation(): number {
     return current().generation;
   },
-  /** Who asks, as the interface knows it. */
+  /** Who asks: as the interface knows it, or as `identify` said. */
   get principal(): unknown {
     return current().principal;
+  },
+  /** The peer's address or instance ("node.cage"), as text; empty when there is none. */
+  get from(): string {
+    return current().from;
+  },
+  /**
+   * Says who asks, once that is known (a session was checked): an id, or an object with `id` or `name`. From then on the
+   * request has the log level that an operator wants of this one's requests.
+   */
+  identify(principal: unknown): void {
+    current().identify(principal);
   },
   /** Inside a retried call: its id and attempt (from 1). */
   get retry(): { readonly id: string; readonly attempt: number } | undefined {

@@ -10,19 +10,20 @@
  * request's deadline, or `timeoutMs`), UNKNOWN_OUTCOME (lost after sending), PROTOCOL (not HTTP, or too large). Redirects
  * are answers as well: where a request may go is its author's to decide. Without `origin` each request names a whole
  * URL. The trace goes along as `traceparent`. Connections are opened outside requests, and are bounded per origin; who
- * finds them all busy waits by deadline, and too many waiting are refused.
+ * finds them all busy waits in line by deadline, and is refused when there are too many or it would come too late.
  */
 import { Agent, type Dispatcher } from "undici";
 import { z } from "../../lib/schema.ts";
 import { CageError, Expired } from "../errors.ts";
 import { Gate } from "../request/gate.ts";
 import { current, outside, type Request } from "../request/request.ts";
+import { Wait } from "../request/wait.ts";
 import type { ResourceProtocol } from "./resource.ts";
 
 const options = z.strictObject({
   /** "https://host[:port]": what paths are relative to. */
   origin: z.url({ protocol: /^https?$/ }).optional(),
-  /** Of one request, when its caller has more time. */
+  /** Of one request with its time in line, when its caller has more. */
   timeoutMs: z.int().min(1).default(5_000),
   connectTimeoutMs: z.int().min(1).default(3_000),
   /** Larger answers are cut off: they are held in memory. */
@@ -62,7 +63,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
   options: options as unknown as z.ZodType<Options>,
 
   async open(options, host) {
-    const gate = new Gate({ running: options.connections, waiting: options.waiting });
+    const gate = new Gate({ name: host.name, running: options.connections, waiting: options.waiting });
     const agent = new Agent({
       connections: options.connections,
       connect: { timeout: options.connectTimeoutMs },
@@ -72,13 +73,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
       bodyTimeout: 0,
     });
 
-    async function send(request: Request, url: URL, given: HttpRequest): Promise<HttpAnswer> {
-      const stop = new AbortController();
-      const forget = request.onStop((why) => stop.abort(why));
-      const limitMs = given.timeoutMs ?? options.timeoutMs;
-      const late = outside(() =>
-        setTimeout(() => stop.abort(new Expired(`${host.name}: no answer within ${limitMs} ms`)), limitMs),
-      );
+    async function send(request: Request, url: URL, given: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
       try {
         const headers: Record<string, string> = {
           traceparent: `00-${request.trace.id}-${request.trace.span}-01`,
@@ -91,17 +86,14 @@ export const http: ResourceProtocol<Options, HttpClient> = {
           method: given.method ?? "GET",
           headers,
           body: given.json === undefined ? (given.body ?? null) : JSON.stringify(given.json),
-          signal: stop.signal,
+          signal,
         };
         // A connection made inside a request would hold on to it for as long as it lives.
         const answer = await outside(() => agent.request(parts));
         const body = new Uint8Array(await answer.body.arrayBuffer());
         return new Answer(answer.statusCode, answer.headers as HttpAnswer["headers"], body);
       } catch (error) {
-        throw explained(error, `${host.name}: ${given.method ?? "GET"} ${url.origin}${url.pathname}`, stop.signal);
-      } finally {
-        clearTimeout(late);
-        forget();
+        throw explained(error, `${host.name}: ${given.method ?? "GET"} ${url.origin}${url.pathname}`, signal);
       }
     }
 
@@ -110,12 +102,11 @@ export const http: ResourceProtocol<Options, HttpClient> = {
         async request(url, given = {}) {
           const request = current();
           const whole = target(url, options.origin, host.name);
-          const room = gate.enter(request);
-          if (room !== undefined) await room;
+          const wait = new Wait(request, given.timeoutMs ?? options.timeoutMs, host.name);
           try {
-            return await send(request, whole, given);
+            return await gate.pass(wait, () => send(request, whole, given, wait.signal));
           } finally {
-            gate.leave();
+            wait.end();
           }
         },
       },

@@ -15,14 +15,15 @@
 import { join } from "node:path";
 import type { HasOutboxes } from "../../lib/outbox.ts";
 import { openKeyspace, type ScatterOptions } from "../../lib/partition/keyspace.ts";
-import type { Migration, Partition, Read } from "../../lib/partition.ts";
+import type { Bounds, Migration, Partition, Read } from "../../lib/partition.ts";
 import { z } from "../../lib/schema.ts";
-import { current, within } from "../request/request.ts";
+import { current, type Request, within } from "../request/request.ts";
 import type { ResourceProtocol } from "./resource.ts";
 
 export interface PartitionsOptions {
   readonly partitions: number;
   readonly keyspace?: string | undefined;
+  readonly waiting: number;
   readonly migrations: readonly Migration[];
 }
 
@@ -52,6 +53,8 @@ export const partitions: ResourceProtocol<PartitionsOptions, Partitions> = {
       .regex(/^[a-z0-9_-]{1,32}$/, "expected 1 to 32 of a-z, 0-9, - and _")
       .optional(),
     migrations: migrationsSchema,
+    /** Transactions, and reads, of one partition that may wait for their turn; more are refused. */
+    waiting: z.int().min(0).default(1_000),
   }) as z.ZodType<PartitionsOptions>,
 
   async open(options, host) {
@@ -61,6 +64,7 @@ export const partitions: ResourceProtocol<PartitionsOptions, Partitions> = {
       dir: join(host.stateDir, name),
       partitions: options.partitions,
       migrations: options.migrations,
+      maxWaiting: options.waiting,
     });
     return {
       client: {
@@ -81,11 +85,11 @@ export const partitions: ResourceProtocol<PartitionsOptions, Partitions> = {
             },
             read(fn, bounds) {
               const request = current();
-              return within(request, what, found.read(fn, { signal: request.signal, ...bounds }));
+              return within(request, what, found.read(fn, { ...boundsOf(request), ...bounds }));
             },
             transaction(fn, bounds) {
               const request = current();
-              return within(request, what, found.transaction(fn, { signal: request.signal, ...bounds }));
+              return within(request, what, found.transaction(fn, { ...boundsOf(request), ...bounds }));
             },
           };
         },
@@ -99,3 +103,6 @@ export const partitions: ResourceProtocol<PartitionsOptions, Partitions> = {
     };
   },
 };
+
+/** A store waits no longer than the request does, and takes the most urgent first. */
+export const boundsOf = ({ signal, deadline }: Request): Bounds => ({ signal, deadline });

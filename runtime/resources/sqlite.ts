@@ -6,8 +6,8 @@
  *     const row = await shop_db.one<{ cents: number }>(sql`select cents from stock where sku = ${sku}`);
  *     await shop_db.transaction(async (tx) => { await tx.run(sql`...`); });
  *
- * The file lies in state/CAGE unless its path is absolute. Transactions run one at a time, in order, and end at the
- * request's deadline. `run` outside a transaction is one of its own; `all` and `one` outside a transaction only read.
+ * The file lies in state/CAGE unless its path is absolute. Transactions run one at a time, earliest deadline first,
+ * and end at the request's deadline. `run` outside a transaction is one of its own; `all` and `one` outside a transaction only read.
  */
 import { resolve } from "node:path";
 import type { HasOutboxes } from "../../lib/outbox.ts";
@@ -16,12 +16,13 @@ import type { Bounds, Migration, Read, Tx } from "../../lib/partition.ts";
 import { z } from "../../lib/schema.ts";
 import { type Sql, sql } from "../../lib/sql.ts";
 import { current, within } from "../request/request.ts";
-import { migrationsSchema } from "./partitions.ts";
+import { boundsOf, migrationsSchema } from "./partitions.ts";
 import type { ResourceProtocol } from "./resource.ts";
 
 export interface SqliteOptions {
   readonly file: string;
   readonly migrations: readonly Migration[];
+  readonly waiting: number;
 }
 
 export interface SqliteClient extends HasOutboxes {
@@ -39,6 +40,8 @@ export const sqlite: ResourceProtocol<SqliteOptions, SqliteClient> = {
   options: z.strictObject({
     file: z.string().min(1),
     migrations: migrationsSchema.default([]),
+    /** Transactions, and reads, that may wait for their turn; more are refused. */
+    waiting: z.int().min(0).default(1_000),
   }) as z.ZodType<SqliteOptions>,
 
   async open(options, host) {
@@ -46,8 +49,9 @@ export const sqlite: ResourceProtocol<SqliteOptions, SqliteClient> = {
       name: host.name,
       migrations: options.migrations,
       bucketed: false,
+      maxWaiting: options.waiting,
     });
-    const scope = (bounds?: Bounds) => ({ bucket: 0, signal: current().signal, ...bounds });
+    const scope = (bounds?: Bounds) => ({ bucket: 0, ...boundsOf(current()), ...bounds });
     const client: SqliteClient = {
       outboxes: [store.outbox],
       async all<Row>(query: Sql) {

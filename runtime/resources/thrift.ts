@@ -7,7 +7,7 @@
  *
  * Connects when first asked, outside any request, and again after a loss, with backoff; a refused connection fails the
  * call at once with UNAVAILABLE. Calls are pipelined on `poolSize` connections, and each waits no longer than its
- * request has. A lost connection ends its calls with UNKNOWN_OUTCOME when they were sent, UNAVAILABLE when not.
+ * request has; past `running` calls at once they wait in line, earliest deadline first. A lost connection ends its calls with UNKNOWN_OUTCOME when they were sent, UNAVAILABLE when not.
  *
  * A declared exception arrives as a CageError: `name` the exception's, `code` its `code` field or else its name, the
  * message its own, `details` all its fields. Nothing is retried here.
@@ -21,6 +21,7 @@ import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
 import { schemaOf } from "../../lib/thrift/schema.ts";
 import type { Idl } from "../../lib/thrift/typed.ts";
 import { CageError, Expired } from "../errors.ts";
+import { Gate } from "../request/gate.ts";
 import { current, now, outside, type Request, within } from "../request/request.ts";
 import type { Resource, ResourceHost, ResourceProtocol } from "./resource.ts";
 
@@ -31,6 +32,10 @@ const options = z.strictObject({
   idl: z.custom<Idl>((value) => typeof value === "string", "the text of an IDL; import it from its .thrift file"),
   includes: z.record(z.string(), z.string()).default({}),
   poolSize: z.int().min(1).max(16).default(1),
+  /** Calls under way at once, over all connections; one connection takes 1,024 that await their answers. */
+  running: z.int().min(1).default(1_000),
+  /** Calls in line behind them. */
+  waiting: z.int().min(0).default(1_000),
   /** How calls are written; a server of ours reads either. */
   encoding: z.enum(["binary", "compact"]).default("binary"),
   /** Whether calls name their service. Default: when the IDL has more than one. */
@@ -139,8 +144,10 @@ class ThriftResource implements Resource<ThriftClients> {
   readonly client: ThriftClients;
   readonly #lines: readonly Line[];
   readonly #multiplexed: boolean;
+  readonly #gate: Gate;
 
-  constructor(chosen: ThriftOptions, plans: Plans) {
+  constructor(chosen: ThriftOptions, plans: Plans, name: string) {
+    this.#gate = new Gate({ name, running: chosen.running, waiting: chosen.waiting });
     this.#lines = Array.from({ length: chosen.poolSize }, () => new Line(chosen));
     this.#multiplexed = chosen.multiplexed ?? plans.services.size > 1;
     this.client = Object.fromEntries(
@@ -159,8 +166,12 @@ class ThriftResource implements Resource<ThriftClients> {
     await Promise.all(this.#lines.map((line) => line.close()));
   }
 
-  async #call(plan: Plan, args: readonly unknown[]): Promise<unknown> {
+  #call(plan: Plan, args: readonly unknown[]): Promise<unknown> {
     const request = current();
+    return this.#gate.pass(request, () => this.#send(request, plan, args));
+  }
+
+  async #send(request: Request, plan: Plan, args: readonly unknown[]): Promise<unknown> {
     const line = this.#quietest();
     const ready = line.session();
     const session = ready instanceof ClientSession ? ready : await within(request, plan.label, ready);
@@ -210,7 +221,7 @@ export const thrift: ResourceProtocol<ThriftOptions, ThriftClients> = {
           return text === undefined ? undefined : { text, file: path };
         },
       });
-      return new ThriftResource(chosen, plansOf(schema));
+      return new ThriftResource(chosen, plansOf(schema), host.name);
     } catch (error) {
       throw new CageError("CONFIG", `resource ${host.name}: ${(error as Error).message}`, { cause: error });
     }

@@ -9,11 +9,11 @@ import { createProject, eventually, freePorts, home, type Project } from "../kit
 let project: Project;
 let port: number;
 
-const web = (version: number) => `import { cage } from "#runtime";
+const web = (version: number) => `import { cage, request } from "#runtime";
 import type * as Api from "./api.ts";
 const many = cage<typeof Api>("many");
 export const routes = {
-  "GET /": () => ({ pid: process.pid, version: ${version} }),
+  "GET /": () => ({ pid: process.pid, version: ${version}, level: request.logLevel }),
   "POST /later/:id": async (ask: { params: { id: string } }) => await many.retry({ id: ask.params.id }).done.add(ask.params.id, process.pid),
 };
 `;
@@ -39,6 +39,7 @@ afterAll(async () => await project.remove());
 interface Answer {
   readonly pid: number;
   readonly version: number;
+  readonly level: string;
 }
 
 /** On a connection of its own, which the kernel gives to any of the processes. */
@@ -105,6 +106,13 @@ describe("a cage of several processes", () => {
       row.worker?.generation,
       row.worker?.generation,
     ]);
+  });
+
+  it("takes log levels set live in all of them, and ends them in all", async () => {
+    await project.ok("level", "many", "debug", "--label", "GET /");
+    await all(pids(await status()), ({ level }) => level === "debug");
+    await project.ok("level", "many", "off");
+    await all(pids(await status()), ({ level }) => level === "info");
   });
 
   it("takes a rollback in all of them", async () => {

@@ -22,6 +22,21 @@ test("turns are given in order of asking, and a newcomer cannot overtake a waite
   expect(order).toEqual([1, 2, 3]);
 });
 
+test("the earliest deadline goes first; who has none stands as if it gave up at the end of its wait", async () => {
+  const pump = turns({ maxWaiting: 10 });
+  const order: (number | undefined)[] = [];
+  const first = await pump.take();
+  const now = performance.now();
+  const waiting = [undefined, 9_000, 3_000, 1_000, 2_000].map(async (inMs) => {
+    const release = await pump.take(undefined, inMs && now + inMs);
+    order.push(inMs);
+    release();
+  });
+  first();
+  await Promise.all(waiting);
+  expect(order).toEqual([1_000, 2_000, 3_000, undefined, 9_000]);
+});
+
 test("a full queue refuses at once; a wait ends with its signal or its limit, and is forgotten", async () => {
   const pump = turns({ waitMs: 20 });
   const release = await pump.take();

@@ -52,8 +52,9 @@ class Comet implements Interface {
   /** Open connections, and how many answers each still awaits. */
   readonly #owed = new Map<Socket, number>();
   readonly #conversations = new Map<Session, Conversation>();
-  /** The origin of the handshake being answered: `accept` is called in the middle of it. */
+  /** The origin and the address of the handshake being answered: `accept` is called in the middle of it. */
   #origin: string | undefined;
+  #from = "";
   #url: string | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #draining = false;
@@ -146,7 +147,7 @@ class Comet implements Interface {
 
   #accept(session: Session): Pick<Conversation, "ready" | "message" | "ended"> {
     const id = `${process.pid.toString(36)}-${(++this.#sequence).toString(36)}`;
-    const conversation = new Conversation(this.#host, session, id, this.#origin);
+    const conversation = new Conversation(this.#host, session, { id, origin: this.#origin, from: this.#from });
     this.#conversations.set(session, conversation);
     return {
       ready: () => conversation.ready(),
@@ -173,6 +174,7 @@ class Comet implements Interface {
       }
       const eventId = request.headers["last-event-id"];
       this.#origin = request.headers.origin;
+      this.#from = request.socket.remoteAddress ?? "";
       const left = this.#csp.answer(
         {
           method: request.method ?? "",

@@ -55,14 +55,20 @@ type Step = { readonly call: "connect" | "disconnect" } | { readonly call: "mess
 export class Conversation {
   readonly #host: InterfaceHost;
   readonly #session: Session;
+  readonly #from: string;
   readonly #handle: CometSession;
   #steps: Step[] = [{ call: "connect" }];
   #reason: EndReason | undefined;
   #running = false;
   #settled: (() => void)[] = [];
 
-  constructor(host: InterfaceHost, session: Session, id: string, origin: string | undefined) {
+  constructor(
+    host: InterfaceHost,
+    session: Session,
+    { id, origin, from }: { readonly id: string; readonly origin: string | undefined; readonly from: string },
+  ) {
     this.#host = host;
+    this.#from = from;
     this.#session = session;
     this.#handle = {
       id,
@@ -113,7 +119,7 @@ export class Conversation {
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       let began = false;
       try {
-        await this.#host.serve({ label: step.call }, (module: Handler) => {
+        await this.#host.serve({ label: step.call, from: this.#from }, (module: Handler) => {
           began = true;
           const handler = module[step.call];
           return typeof handler === "function" ? (handler(this.#handle, ...args) as unknown) : undefined;

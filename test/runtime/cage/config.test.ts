@@ -47,6 +47,26 @@ describe("a cage's configuration", () => {
     expect(made).toMatchObject({ timeoutMs: 3, interfaces: [{ options: { port: 9000 }, running: 2, waiting: 1 }] });
   });
 
+  it("limits requests by a number or by a range within which it is found, and calls by the cage that is called", async () => {
+    const web = { protocol: "http", port: 80, running: { min: 10, max: 200 } };
+    const made = await plan({ interfaces: { web }, calls: { billing: { running: 5, timeoutMs: 300 } } });
+    expect(made).toMatchObject({
+      interfaces: [{ running: { min: 10, max: 200 }, waiting: 1_000 }],
+      calls: { billing: { running: 5, waiting: 1_000, timeoutMs: 300 } },
+    });
+    expect(await failure({ running: { min: 10, max: 5 } })).toBe("config/shop.ts: running: min is larger than max");
+    expect(await failure({ calls: { billing: { runing: 5 } } })).toBe(
+      "config/shop.ts: calls.billing.runing: unknown key; did you mean 'running'?",
+    );
+    const rows = await explain(
+      "shop",
+      { own: { running: { min: 1, max: 9 }, interfaces: { web: { protocol: "http", port: 1 } } } },
+      protocols,
+      {},
+    );
+    expect(rows).toContainEqual(expect.objectContaining({ key: "interfaces.web.running.max", value: 9, from: "cage" }));
+  });
+
   it("names the nearest key to an unknown one, with its path", async () => {
     expect(await failure({ interfces: {} })).toBe("config/shop.ts: interfces: unknown key; did you mean 'interfaces'?");
     expect(await failure({ interfaces: { web: { protocol: "http", prot: 1, port: 1 } } })).toBe(

@@ -190,6 +190,13 @@ describe("the http interface", () => {
     expect([first, second].find((each) => each.status === 503)?.headers.get("retry-after")).toBe("1");
   });
 
+  it("gives up a body that does not come at the deadline: 504, the connection closes, the slot is free", async () => {
+    const { port, host } = await serve({ routes: { "POST /": () => "never" } }, {}, { timeoutMs: 100, running: 1 });
+    const answer = await raw(port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    expect(answer).toMatch(/^HTTP\/1.1 504 /);
+    await expect.poll(() => host.gate.running).toBe(0);
+  });
+
   it("serves the next request with swapped code, on the same connection", async () => {
     const { url, swap } = await serve({ routes: { "GET /": () => "old" } });
     expect(await (await fetch(url)).text()).toBe("old");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { CageError } from "../../../runtime/errors.ts";
+import { events } from "../../../runtime/health/events.ts";
 import { background } from "../../../runtime/request/background.ts";
-import { Gate } from "../../../runtime/request/gate.ts";
 import { current, type Lease, Request, run, type Services, within } from "../../../runtime/request/request.ts";
 
 const services = {} as Services;
@@ -79,31 +79,23 @@ describe("a request", () => {
     await new Promise(setImmediate);
     expect(held.holds).toBe(0);
   });
-});
 
-describe("a gate", () => {
-  it("lets in those with the earliest deadline first, whoever came first", async () => {
-    const gate = new Gate({ running: 1, waiting: 10 });
-    expect(gate.enter(request(1_000))).toBeUndefined();
-    const order: number[] = [];
-    const waits = [900, 300, 700, 500, 100].map((ms) => gate.enter(request(ms))?.then(() => order.push(ms)));
-    for (const _ of waits) {
-      gate.leave();
-      await new Promise(setImmediate);
-    }
-    expect(order).toEqual([100, 300, 500, 700, 900]);
-  });
-
-  it("refuses at once when its queue is full", () => {
-    const gate = new Gate({ running: 1, waiting: 0 });
-    gate.enter(request(1_000));
-    expect(() => gate.enter(request(1_000))).toThrow(expect.objectContaining({ code: "OVERLOADED" }));
-  });
-
-  it("gives up a place in the queue at the deadline", async () => {
-    const gate = new Gate({ running: 1, waiting: 5 });
-    gate.enter(request(1_000));
-    await expect(gate.enter(request(20))).rejects.toMatchObject({ code: "EXPIRED" });
-    expect(gate.waiting).toBe(0);
+  it("keeps its generation for background work past its deadline too, until that has really ended", async () => {
+    const held = lease();
+    const one = request(1_000, held);
+    let end = () => {};
+    const released = new Promise<void>((resolve) => {
+      const off = events.on("request.done", ({ error }) => {
+        off();
+        expect(error).toMatchObject({ code: "EXPIRED" });
+        resolve();
+      });
+    });
+    run(one, () => background(() => new Promise<void>((resolve) => (end = resolve)), { timeoutMs: 20 }));
+    one.end();
+    await released;
+    expect(held.holds).toBe(1);
+    end();
+    await expect.poll(() => held.holds).toBe(0);
   });
 });

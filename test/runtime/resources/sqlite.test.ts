@@ -83,6 +83,24 @@ test("both: the request's deadline ends a transaction that hangs and frees its p
   expect(await inRequest(() => keyspace.partition("a:b").transaction(async (tx) => await tx.id()))).toHaveLength(13);
 });
 
+test("both: of those who wait for a turn the most urgent goes first, and no more wait than configured", async () => {
+  const { client } = await openSqlite({ waiting: 2 });
+  const { client: keyspace } = await openPartitions({ waiting: 2 });
+  for (const transaction of [client.transaction, keyspace.partition("a:b").transaction]) {
+    let release = () => {};
+    const order: string[] = [];
+    const inTurn = (name: string, timeoutMs: number) =>
+      inRequest(() => transaction(async () => void order.push(name)), timeoutMs);
+    const first = inRequest(() => transaction(() => new Promise<void>((resolve) => (release = resolve))));
+    const rest = [inTurn("patient", 8_000), inTurn("urgent", 4_000)];
+    await expect(inTurn("one too many", 6_000)).rejects.toMatchObject({ code: "OVERLOADED" });
+    await new Promise(setImmediate);
+    release();
+    await Promise.all([first, ...rest]);
+    expect(order).toEqual(["urgent", "patient"]);
+  }
+});
+
 test("both: opened anew with another migration while the old one is in use; a failing one leaves the old one serving", async () => {
   const old = await openPartitions();
   const count = (resource: Resource<Partitions>, table: string) =>

@@ -79,10 +79,13 @@ describe("the thrift resource", () => {
   });
 
   test("leaves a connection from which nothing came in the time of a whole request", async () => {
-    let silent = true;
+    let silent = false;
     const far = await listen((value) => (silent ? new Promise(() => {}) : value));
     const { say } = await open(far.port);
-    await expect(say("x", 50)).rejects.toMatchObject({
+    // Connected before, so that the short time is not spent on that.
+    await say("w");
+    silent = true;
+    await expect(say("x", 200)).rejects.toMatchObject({
       code: "EXPIRED",
       message: "Echo.say: the deadline of test passed",
     });
@@ -119,5 +122,31 @@ describe("the thrift resource", () => {
       code: "CONFIG",
       message: "resource echo: echo.idl:1:15: expected a type, found the end of the file",
     });
+  });
+
+  test("lets no more calls under way at once than configured; the others wait by deadline, and leave with their request", async () => {
+    const answers: (() => void)[] = [];
+    const arrived: unknown[] = [];
+    const { port } = await listen((value) => {
+      arrived.push(value);
+      return new Promise((resolve) => answers.push(() => resolve(value)));
+    });
+    const { say } = await open(port, { running: 1, waiting: 3 });
+    const first = say("first");
+    await expect.poll(() => arrived).toEqual(["first"]);
+    const late = say("late", 20_000);
+    const urgent = say("urgent", 10_000);
+    const gone = expect(say("gone", 500)).rejects.toMatchObject({ code: "EXPIRED" });
+    await expect(say("too many")).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: expect.any(Number) },
+    });
+    await gone;
+    for (const expected of ["first", "urgent", "late"]) {
+      await expect.poll(() => arrived.at(-1)).toBe(expected);
+      answers.shift()?.();
+    }
+    expect(await Promise.all([first, urgent, late])).toEqual(["first", "urgent", "late"]);
+    expect(arrived).toEqual(["first", "urgent", "late"]);
   });
 });

@@ -1,0 +1,98 @@
+import { describe, expect, it } from "vitest";
+import { Bulkheads } from "../../../runtime/cage/bulkheads.ts";
+import type { Request } from "../../../runtime/request/request.ts";
+import { asRequest } from "../../kit/request.ts";
+
+/** A target that answers when told. */
+function target() {
+  const asked: { remainingMs: number; signal: AbortSignal; answer(value: unknown): void }[] = [];
+  const send = (remainingMs: number, signal: AbortSignal): Promise<unknown> =>
+    new Promise((answer) => asked.push({ remainingMs, signal, answer }));
+  return { asked, send };
+}
+
+const quick = async () => "at once";
+
+const call = (bulkheads: Bulkheads, request: Request, cage: string, send: ReturnType<typeof target>["send"]) =>
+  bulkheads.call(request, { cage }, `the call of ${cage}.x`, send);
+
+describe("calls of other cages", () => {
+  it("of a slow one do not take the places of another", async () => {
+    const bulkheads = new Bulkheads();
+    bulkheads.configure({ slow: { running: 2, waiting: 1 }, quick: { running: 1, waiting: 1 } });
+    const slow = target();
+    await asRequest(async (request) => {
+      const waiting = [1, 2, 3].map(() => call(bulkheads, request, "slow", slow.send));
+      await expect(call(bulkheads, request, "slow", slow.send)).rejects.toMatchObject({
+        code: "OVERLOADED",
+        message: expect.stringMatching(/^calls of slow: 2 run and 1 wait; try again in/),
+        details: { retryAfterMs: expect.any(Number) },
+      });
+      expect(slow.asked.length).toBe(2);
+      expect(await call(bulkheads, request, "quick", quick)).toBe("at once");
+      expect(await call(bulkheads, request, "unnamed", quick)).toBe("at once");
+      slow.asked[0]!.answer(1);
+      await waiting[0];
+      await expect.poll(() => slow.asked.length).toBe(3);
+      for (const each of slow.asked) each.answer(2);
+      expect(await Promise.all(waiting)).toEqual([1, 2, 2]);
+    });
+  });
+
+  it("have the least of what the request has left, the caller's limit and the target's, and tell the callee to stop", async () => {
+    const bulkheads = new Bulkheads();
+    bulkheads.configure({ bounded: { running: 10, waiting: 10, timeoutMs: 200 } });
+    const silent = target();
+    await asRequest(async (request) => {
+      const to = { cage: "bounded", timeoutMs: 60_000 };
+      await expect(bulkheads.call(request, to, "the call of bounded.x", silent.send)).rejects.toMatchObject({
+        code: "EXPIRED",
+        message: "the call of bounded.x: not done within its limit of 200 ms",
+      });
+      expect(silent.asked[0]!.remainingMs).toBeLessThanOrEqual(200);
+      expect(silent.asked[0]!.signal.aborted).toBe(true);
+      expect([request.stopped, request.signal.aborted]).toEqual([undefined, false]);
+
+      const own = bulkheads.call(request, { cage: "other", timeoutMs: 200 }, "the call of other.x", silent.send);
+      await expect(own).rejects.toMatchObject({ code: "EXPIRED" });
+
+      const all = call(bulkheads, request, "other", silent.send);
+      expect(silent.asked.at(-1)!.remainingMs).toBeGreaterThan(1_000);
+      request.cancel("enough");
+      await expect(all).rejects.toMatchObject({ code: "CANCELLED", message: "enough" });
+      expect(silent.asked.at(-1)!.signal.aborted).toBe(true);
+    });
+  });
+
+  it("that wait for a place give up with their request, and are never sent", async () => {
+    const bulkheads = new Bulkheads();
+    bulkheads.configure({ busy: { running: 1, waiting: 10, timeoutMs: 60_000 } });
+    const busy = target();
+    await asRequest(async (first) => {
+      const running = call(bulkheads, first, "busy", busy.send);
+      await asRequest(async (second) => {
+        const waiting = call(bulkheads, second, "busy", busy.send);
+        second.cancel("gone");
+        await expect(waiting).rejects.toMatchObject({ code: "CANCELLED" });
+      });
+      busy.asked[0]!.answer("done");
+      expect(await running).toBe("done");
+      expect(await call(bulkheads, first, "busy", quick)).toBe("at once");
+      expect(busy.asked.length).toBe(1);
+    });
+  });
+
+  it("have new limits after a reload, and those under way go on", async () => {
+    const bulkheads = new Bulkheads();
+    bulkheads.configure({ shop: { running: 1, waiting: 5 } });
+    const shop = target();
+    await asRequest(async (request) => {
+      const calls = [1, 2].map(() => call(bulkheads, request, "shop", shop.send));
+      expect(shop.asked.length).toBe(1);
+      bulkheads.configure({ shop: { running: 2, waiting: 5 } });
+      await expect.poll(() => shop.asked.length).toBe(2);
+      for (const each of shop.asked) each.answer("ok");
+      expect(await Promise.all(calls)).toEqual(["ok", "ok"]);
+    });
+  });
+});
