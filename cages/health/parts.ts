@@ -1,7 +1,7 @@
 /** The pieces that pages are put together from: a state's dot, a small curve, a panel, a failed reload with its frame. */
 import { each, type Html, html } from "#lib/template/html.ts";
 import { ago, count, nothing } from "./figures.ts";
-import type { Row } from "./watch.ts";
+import type { Row, Worker } from "./watch.ts";
 
 /** What a state means to who looks: fine, worth a look, bad, or nothing to say. */
 const colours: Readonly<Record<Row["state"], string>> = {
@@ -94,15 +94,9 @@ export interface ReloadRow {
   readonly trigger: string;
   readonly message: string;
   readonly frame: string;
-  readonly types?: {
-    readonly count: number;
-    readonly faults: readonly {
-      readonly file: string;
-      readonly line: number;
-      readonly message: string;
-      readonly frame: string;
-    }[];
-  } | null;
+  readonly of?: number | null | undefined;
+  readonly types?: Worker["types"] | null | undefined;
+  readonly canary?: { readonly kept: boolean; readonly why: string } | null | undefined;
 }
 
 export const reloadsOf = (rows: readonly Row[]): ReloadRow[] =>
@@ -115,25 +109,41 @@ export function filesOf(files: readonly string[]): string {
   return names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
 }
 
+export const typeErrors = (errors: number): string => `${count(errors)} type error${errors > 1 ? "s" : ""}`;
+
+export const faultList = (faults: Worker["types"]["faults"]): Html =>
+  html`<div>${each(
+    faults,
+    (fault) => `${fault.file}:${fault.line} ${fault.message}`,
+    (fault) =>
+      html`<div><p class="dim">${fault.file}:${String(fault.line)}: ${fault.message}</p><pre>${fault.frame || nothing}</pre></div>`,
+  )}</div>`;
+
 export function reloadList(reloads: readonly ReloadRow[], now: number): Html {
   if (reloads.length === 0) return empty("Nothing was loaded yet.");
   return html`<div class="list">${each(
     reloads,
     (reload) => `${reload.cage} ${reload.at}`,
-    (reload) =>
-      reload.ok && reload.types?.count
-        ? html`<details><summary><span class="dot busy"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
-            <span class="grow">${reload.types.count === 1 ? "1 type error" : `${reload.types.count} type errors`}</span>
-            <span class="dim">${ago(reload.at, now)}</span></summary>${each(
-              reload.types.faults,
-              (fault) => `${fault.file}:${fault.line} ${fault.message}`,
-              (fault) =>
-                html`<p class="dim">${fault.file}:${String(fault.line)}: ${fault.message}</p><pre>${fault.frame || nothing}</pre>`,
-            )}</details>`
-        : reload.ok
-          ? html`<div class="item"><span class="dot good"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
-            <span class="grow dim">${reload.trigger === "start" ? "at its start" : filesOf(reload.files)}</span> <span class="dim">${Math.round(reload.durationMs)} ms, ${ago(reload.at, now)}</span></div>`
-          : html`<details><summary><span class="dot bad"></span> <span>${reload.cage}</span> <span class="grow">not reloaded: ${reload.message}</span>
-            <span class="dim">${ago(reload.at, now)}</span></summary><p class="dim">${reload.files.join(", ")}</p><pre>${reload.frame || nothing}</pre></details>`,
+    (reload) => (reload.ok ? loaded(reload, now) : refused(reload, now)),
   )}</div>`;
 }
+
+/** What came of it afterwards stands beside it, and opens where there is more to say. */
+function loaded(reload: ReloadRow, now: number): Html {
+  const { types, canary, of } = reload;
+  const what =
+    reload.trigger === "start" ? "at its start" : of != null ? `generation ${of} again` : filesOf(reload.files);
+  const after = [
+    ...(canary == null ? [] : [canary.kept ? "stayed after its trial" : "rolled back after its trial"]),
+    ...(types?.count ? [typeErrors(types.count)] : []),
+  ];
+  const colour = types?.count || canary?.kept === false ? "busy" : "good";
+  const said = html`<span class="dot ${colour}"></span> <span>${reload.cage}</span> <span class="dim">generation ${String(reload.generation)}</span>
+    <span class="grow dim">${what}</span>${after.length === 0 ? null : html`<span class="${colour}">${after.join(", ")}</span>`} <span class="dim">${Math.round(reload.durationMs)} ms, ${ago(reload.at, now)}</span>`;
+  if (after.length === 0) return html`<div class="item">${said}</div>`;
+  return html`<details><summary>${said}</summary>${canary == null ? null : html`<p class="dim">${canary.why}</p>`}${faultList(types?.faults ?? [])}</details>`;
+}
+
+const refused = (reload: ReloadRow, now: number): Html =>
+  html`<details><summary><span class="dot bad"></span> <span>${reload.cage}</span> <span class="grow">not reloaded: ${reload.message}</span>
+    <span class="dim">${ago(reload.at, now)}</span></summary><p class="dim">${reload.files.join(", ")}</p><pre>${reload.frame || nothing}</pre></details>`;

@@ -15,6 +15,29 @@ export interface Worker {
   readonly running: number;
   readonly interfaces: readonly { readonly name: string; readonly protocol: string; readonly url: string | null }[];
   readonly broken: { readonly message: string; readonly frame: string; readonly file: string } | null;
+  /** A rollback that holds. */
+  readonly held: { readonly of: number; readonly at: string } | null;
+  /** What only a restart applies. */
+  readonly restart: readonly { readonly what: "packages" | "runtime"; readonly files: readonly string[] }[];
+  readonly types: { readonly count: number; readonly faults: readonly TypeFault[] };
+  /** The newest generation's trial. */
+  readonly canary: {
+    readonly generation: number;
+    readonly before: number;
+    readonly share: number;
+    readonly requests: number;
+    readonly failed: number;
+    readonly wanted: number;
+    readonly until: number;
+  } | null;
+}
+
+export interface TypeFault {
+  readonly file: string;
+  readonly line: number;
+  readonly code: string;
+  readonly message: string;
+  readonly frame: string;
 }
 
 export interface Row {

@@ -34,7 +34,7 @@ import type { KeyOf } from "../rpc/hello.ts";
 import { isStream } from "../rpc/stream.ts";
 import { permit } from "./allow.ts";
 import { Bulkheads } from "./bulkheads.ts";
-import { Canary } from "./canary.ts";
+import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
@@ -256,6 +256,11 @@ export class Cage {
   /** A hold on the current generation, as a request wants it. */
   lease(): Lease {
     return leaseOf(this.#canary.choose(this.loader.current));
+  }
+
+  /** The newest generation's trial, while there is one. */
+  get canary(): CanaryStatus | undefined {
+    return this.#canary.status;
   }
 
   get plan(): Plan {

@@ -23,6 +23,21 @@ export interface CanaryOptions {
   readonly p95Factor: number;
 }
 
+/** A trial that runs, for who looks. */
+export interface CanaryStatus {
+  readonly generation: number;
+  /** The one that the other requests enter. */
+  readonly before: number;
+  /** Of the requests; 0 when it was found worse, and what served before does not load again. */
+  readonly share: number;
+  /** That entered it so far and ended, and how many of them failed. */
+  readonly requests: number;
+  readonly failed: number;
+  /** After so many it is judged, or at this time (ms since 1970). */
+  readonly wanted: number;
+  readonly until: number;
+}
+
 interface Subject {
   readonly id: number;
   /** A rollback: the generation whose texts it has. */
@@ -36,6 +51,9 @@ interface Trial<G> {
   readonly candidate: G;
   readonly options: CanaryOptions;
   readonly timer: NodeJS.Timeout;
+  readonly until: number;
+  /** It was found worse: the swap back is under way, or failed. */
+  readonly judged: boolean;
   /** Latencies: of the candidate at most `requests`, of the stable one the latest as many. */
   readonly mine: number[];
   readonly others: number[];
@@ -66,7 +84,16 @@ export class Canary<G extends Subject> {
     this.#end();
     if (!wanted || stableHold === undefined) return;
     const timer = setTimeout(() => this.#judge(), options.ms).unref();
-    this.#trial = { stable, stableHold, candidate, options, timer, mine: [], others: [], failed: 0, owed: 0 };
+    const until = Date.now() + options.ms;
+    const none = { judged: false, mine: [], others: [], failed: 0, owed: 0 };
+    this.#trial = { stable, stableHold, candidate, options, timer, until, ...none };
+  }
+
+  get status(): CanaryStatus | undefined {
+    if (this.#trial === undefined) return undefined;
+    const { candidate, stable, options, until, mine, failed } = this.#trial;
+    const { share, requests: wanted } = options;
+    return { generation: candidate.id, before: stable.id, share, requests: mine.length, failed, wanted, until };
   }
 
   /** A generation is on trial: it may yet go. */
@@ -98,7 +125,7 @@ export class Canary<G extends Subject> {
 
   #done({ generation, durationMs, error, interface: from }: Events["request.done"]): void {
     const trial = this.#trial;
-    if (trial === undefined || from === "hook") return;
+    if (trial === undefined || trial.judged || from === "hook") return;
     const { mine, others, options } = trial;
     if (generation === trial.stable.id) {
       others.push(durationMs);
@@ -125,13 +152,7 @@ export class Canary<G extends Subject> {
     }
     // Nothing more enters it, though it is what serves until the swap back.
     clearTimeout(trial.timer);
-    this.#trial = {
-      ...trial,
-      mine: [],
-      others: [],
-      failed: 0,
-      options: { ...options, share: 0, requests: Number.POSITIVE_INFINITY },
-    };
+    this.#trial = { ...trial, judged: true, options: { ...options, share: 0 } };
     events.emit("canary.done", { ...told, kept: false, why: fault });
     this.#rollback(stable.of ?? stable.id).catch((error: unknown) => {
       // The newest texts stay; without the trial they would serve again, so it goes on at a share of none.

@@ -7,9 +7,9 @@
  * The text is searched for the keys on the way, one inside the other. That is good enough to point at: configuration is
  * written as nested literals, and a key that is put together elsewhere is shown as far as it was found.
  */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { CageError } from "../errors.ts";
-import { LoadError, placeAt } from "../modules/failure.ts";
+import { LoadError, placeAt, type ReloadFailure } from "../modules/failure.ts";
 
 export function placed(thrown: unknown, root: string, textOf: (file: string) => string | undefined): unknown {
   if (!(thrown instanceof CageError) || thrown.code !== "CONFIG" || thrown instanceof LoadError) return thrown;
@@ -19,6 +19,14 @@ export function placed(thrown: unknown, root: string, textOf: (file: string) => 
   const text = textOf(file);
   const place = text === undefined ? {} : find(text, path);
   return new LoadError(thrown.message, { code: "CONFIG", file, text, ...place, cause: thrown });
+}
+
+/** As it is told at a terminal: the place, the sentence, and the frame below it. */
+export function told({ code, message, file, line, column, frame }: ReloadFailure, root: string): CageError {
+  // A fault of the configuration names its file and the key itself.
+  const where =
+    file === "" || code === "CONFIG" ? "" : `${relative(root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
+  return new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
 }
 
 function find(text: string, path: readonly string[]): { line?: number; column?: number } {

@@ -3,11 +3,11 @@
  * so they cannot disagree. Answers are plain JSON.
  */
 import { url as inspector } from "node:inspector";
-import { relative } from "node:path";
 import { CageError } from "../errors.ts";
 import type { ReloadResult } from "../modules/loader.ts";
 import type { Cage } from "./cage.ts";
 import { changes } from "./changes.ts";
+import { told } from "./fault.ts";
 import { setLevel } from "./level.ts";
 import { selfApi } from "./self.ts";
 
@@ -31,6 +31,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
         : null,
       types: cage.types.status(),
       inspector: inspector() ?? null,
+      canary: cage.canary ?? null,
       held: cage.loader.held ? { of: cage.loader.held.of, at: cage.loader.held.at } : null,
     };
   },
@@ -68,7 +69,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
 
   async reload(cage) {
-    return told(cage, await cage.loader.reload("command"));
+    return answered(cage, await cage.loader.reload("command"));
   },
 
   /** { generation? }: back to that one, or to the one before; holds until the next save. */
@@ -76,7 +77,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     const to = (args as { generation?: unknown } | null)?.generation;
     if (to !== undefined && !Number.isSafeInteger(to))
       throw new CageError("BAD_INPUT", `generation: a number was expected, not ${JSON.stringify(to)}`);
-    return told(cage, await cage.loader.rollback(to as number | undefined));
+    return answered(cage, await cage.loader.rollback(to as number | undefined));
   },
 
   /** { from?, to? }: what changed between two generations, as a unified diff. */
@@ -118,13 +119,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
 };
 
-function told(cage: Cage, outcome: ReloadResult) {
+function answered(cage: Cage, outcome: ReloadResult) {
   if (outcome.ok) {
     const { ok: _, ...done } = outcome;
     return done;
   }
-  const { code, message, file, line, column, frame } = outcome.error;
-  const where =
-    file === "" || code === "CONFIG" ? "" : `${relative(cage.root, file)}${line > 0 ? `:${line}:${column}` : ""}: `;
-  throw new CageError(code, `${where}${message}${frame === "" ? "" : `\n${frame}`}`);
+  throw told(outcome.error, cage.root);
 }

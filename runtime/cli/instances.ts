@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nearest } from "../../lib/nearest.ts";
+import type { CanaryStatus } from "../cage/canary.ts";
 import { askControl } from "../cage/control.ts";
 import { cagesOf, isName, type Paths, socketOf } from "../cage/paths.ts";
 import type { Outdated } from "../cage/stale.ts";
@@ -25,6 +26,7 @@ export interface WorkerStatus {
       readonly message: string;
     }[];
   };
+  readonly canary: CanaryStatus | null;
   readonly held: { readonly of: number; readonly at: string } | null;
   readonly restart: readonly Outdated[];
 }

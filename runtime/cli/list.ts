@@ -1,5 +1,6 @@
 /** ./cage list: what runs here, with pid, generation, uptime, restarts and memory. */
 
+import type { CanaryStatus } from "../cage/canary.ts";
 import { restartSentence } from "../cage/stale.ts";
 import { type InstanceStatus, registered, statusOf, urlOf, type WorkerStatus } from "./instances.ts";
 import type { Command } from "./main.ts";
@@ -39,6 +40,7 @@ export const list: Command = {
         process.stdout.write(
           `${status.cage}: generation ${status.worker.generation} is generation ${status.worker.held.of} again, and holds until the next save\n`,
         );
+      if (status.worker?.canary) process.stdout.write(`${status.cage}: ${trial(status.worker.canary)}\n`);
       if (status.worker?.broken)
         process.stdout.write(
           `${status.cage}: the last save did not load, the old generation serves: ${status.worker.broken.message}\n`,
@@ -69,6 +71,12 @@ const row = (status: InstanceStatus): string[] => [
   megabytes([status, ...status.others].reduce((sum, { worker }) => sum + (worker?.rssBytes ?? 0), 0)),
   urlOf(status),
 ];
+
+const trial = ({ generation, before, share, requests, wanted, failed }: CanaryStatus): string =>
+  share === 0
+    ? `generation ${generation} did worse on trial and takes no requests; generation ${before} serves`
+    : `generation ${generation} is on trial against generation ${before}: ${Math.round(share * 100)} % of the requests, ` +
+      `${requests} of ${wanted} so far, ${failed} failed`;
 
 function generationOf({ generation, held, types }: WorkerStatus): string {
   const faults = types.count === 0 ? "" : ` (${types.count} type error${types.count > 1 ? "s" : ""})`;

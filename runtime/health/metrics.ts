@@ -40,6 +40,10 @@ export interface ReloadSeen {
   readonly file: string;
   /** Found some seconds after it served; null: not checked (yet). */
   readonly types: { readonly count: number; readonly faults: readonly TypeFault[] } | null;
+  /** Of a rollback: the generation whose texts it has. */
+  readonly of: number | null;
+  /** How its trial ended; null: it had none, or is still on it. */
+  readonly canary: { readonly kept: boolean; readonly why: string } | null;
 }
 
 export interface Snapshot {
@@ -135,6 +139,11 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
     reloads.unshift(reload);
     reloads.length = Math.min(reloads.length, maxReloads);
   };
+  /** What was found of a generation after it began to serve. */
+  const found = (generation: number, more: Partial<ReloadSeen>): void => {
+    const at = reloads.findIndex((reload) => reload.ok && reload.generation === generation);
+    if (at >= 0) reloads[at] = { ...(reloads[at] as ReloadSeen), ...more };
+  };
 
   const off = [
     events.on("request.done", (done) => {
@@ -161,7 +170,7 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
     events.on("call.done", (done) => {
       named(calls, done.cage).record(now(), done.durationMs, endingOf(done.error));
     }),
-    events.on("reload.done", ({ generation, files, durationMs, trigger }) => {
+    events.on("reload.done", ({ generation, files, durationMs, trigger, of }) => {
       reloaded({
         at: wall(),
         ok: true,
@@ -173,6 +182,8 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         frame: "",
         file: "",
         types: null,
+        of: of ?? null,
+        canary: null,
       });
     }),
     events.on("reload.failed", ({ files, message, frame, file }) => {
@@ -186,13 +197,14 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         trigger: "",
         ...text,
         types: null,
+        of: null,
+        canary: null,
       });
     }),
-    events.on("types.done", ({ generation, count, errors }) => {
-      const at = reloads.findIndex((reload) => reload.ok && reload.generation === generation);
-      if (at >= 0)
-        reloads[at] = { ...(reloads[at] as ReloadSeen), types: { count, faults: errors.slice(0, maxFaults) } };
-    }),
+    events.on("types.done", ({ generation, count, errors }) =>
+      found(generation, { types: { count, faults: errors.slice(0, maxFaults) } }),
+    ),
+    events.on("canary.done", ({ generation, kept, why }) => found(generation, { canary: { kept, why } })),
     events.on("generation.collected", () => void collected++),
     events.on("retry.enqueued", () => void retries.enqueued++),
     events.on("retry.done", () => void retries.done++),

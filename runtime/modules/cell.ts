@@ -7,39 +7,26 @@
  *     new --evaluate--> evaluating --> done | failed          (a failure is kept, as in ESM)
  *
  * Semantics are those of ES modules: exports are live, a cycle sees the hoisted functions of a module that is still
- * evaluating, a name that is imported and not exported is an error before the importer's body goes on, `import()`
- * evaluates at its first call. Exports are read through getters.
+ * evaluating, a name that is imported and not exported is an error before anything runs (binding.ts), `import()`
+ * evaluates at its first call, a namespace takes no other names. Exports are read through getters.
  */
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { outside } from "../request/request.ts";
+import { type Foreign, type Named, Names, type Namespace } from "./binding.ts";
+import type { Entries } from "./entries.ts";
 import { LoadError } from "./failure.ts";
 import { isHooks } from "./hooks.ts";
 import type { Resolved } from "./resolve.ts";
 import type { Source } from "./source.ts";
 
-export type Namespace = Readonly<Record<string, unknown>>;
-
-/** A namespace that is not ours: a package, a builtin, `#runtime`. Loaded once a process, the same for all cells. */
-export interface Foreign {
-  /** Of a static import: loaded before any cell evaluates. */
-  readonly namespace?: Namespace | undefined;
-  load(): Promise<Namespace>;
-}
-
 type Target = Cell | Foreign;
-
-interface Check {
-  readonly target: Cell;
-  readonly spec: string;
-  readonly names: readonly string[];
-}
 
 /**
  * An empty namespace: nothing inherited but its name. V8 inlines the getters of an object in its fast mode, which makes
- * a call into another module cost what it costs in plain ESM. `Object.create(null)`, closing the object to extension,
- * and a getter for a name that another object of the same constructor has, all mean dictionary mode, at 6 ns a call:
- * hence a class for each.
+ * a call into another module cost what it costs in plain ESM. `Object.create(null)`, and a getter for a name that
+ * another object of the same constructor has, mean dictionary mode, at 6 ns a call: hence a class for each. Sealing it
+ * once all its names are there keeps the mode.
  */
 function empty(): Record<string, unknown> {
   class Module {
@@ -51,7 +38,7 @@ function empty(): Record<string, unknown> {
   return new Module();
 }
 
-export class Cell {
+export class Cell implements Named {
   readonly source: Source;
   /** What its specifiers meant when it was linked. */
   readonly resolved: ReadonlyMap<string, Resolved>;
@@ -63,10 +50,7 @@ export class Cell {
   #promise: Promise<void> | undefined;
   #order: Cell[] | undefined;
   readonly #waiting = new Set<Cell>();
-  #checks: Check[] = [];
-  /** Those that `export *` from here, until all names are known: a cycle brings some of them late. */
-  #starredBy: Cell[] = [];
-  #sealed = false;
+  #bound = false;
   #generations = 0;
   /** Its start hook has run, so its stop hook is owed. */
   started = false;
@@ -85,8 +69,18 @@ export class Cell {
     return this.#state === "evaluating";
   }
 
+  get entries(): Entries {
+    return this.source.entries;
+  }
+
   link(spec: string, target: Target): void {
     this.#links.set(spec, target);
+  }
+
+  target(spec: string): Target {
+    const target = this.#links.get(spec);
+    if (target === undefined) throw new LoadError(`${quoted(spec)} was not linked`, { file: this.source.file });
+    return target;
   }
 
   /** A generation holds this cell. */
@@ -122,7 +116,6 @@ export class Cell {
       if (this.source.isCode) await this.#body();
       else Object.defineProperty(this.exports, "default", { enumerable: true, value: this.source.value });
       this.#state = "done";
-      for (const cell of this.#starredBy) cell.#copy(this.exports);
       this.#order?.push(this);
     } catch (error) {
       this.#state = "failed";
@@ -133,33 +126,26 @@ export class Cell {
     }
   }
 
-  async #body(): Promise<void> {
+  #body(): Promise<void> {
     const { file } = this.source;
-    await this.source.instantiate().call(
+    const done = this.source.instantiate().call(
       undefined,
       this.exports,
-      (spec, meta) => this.#import(spec, meta?.importedNames),
+      (spec) => this.#import(spec),
       (spec) => this.#dynamic(spec),
-      (from) => this.#exportAll(from as Namespace),
+      // Bound before.
+      () => {},
       { url: pathToFileURL(file).href, filename: file, dirname: dirname(file) },
     );
+    // A body begins with its exports.
+    Object.seal(this.exports);
+    return done;
   }
 
-  async #import(spec: string, names: readonly string[] | undefined): Promise<Namespace> {
-    const target = this.#links.get(spec);
-    if (target === undefined) throw new LoadError(`${quoted(spec)} was not linked`, { file: this.source.file });
-    if (!(target instanceof Cell)) {
-      const namespace = target.namespace ?? (await target.load());
-      if (names) this.#refuseMissing(namespace, spec, names);
-      return namespace;
-    }
-    if (target.evaluating && target.#waitsFor(this)) {
-      // A cycle: its names are known for certain only when all of it has evaluated.
-      if (names) this.#checks.push({ target, spec, names });
-      return target.exports;
-    }
-    if (!target.evaluated) await this.#wait(target, this.#order ?? []);
-    if (names) this.#refuseMissing(target.exports, spec, names);
+  async #import(spec: string): Promise<Namespace> {
+    const target = this.target(spec);
+    if (!(target instanceof Cell)) return target.namespace ?? (await target.load());
+    if (!target.evaluated && !target.#inCycleWith(this)) await this.#wait(target, this.#order ?? []);
     return target.exports;
   }
 
@@ -169,7 +155,10 @@ export class Cell {
     if (!(target instanceof Cell)) return await target.load();
     if (target.evaluated) return target.exports;
     if (this.#state === "evaluating") {
-      if (!(target.evaluating && target.#waitsFor(this))) await this.#wait(target, this.#order ?? []);
+      if (!target.#inCycleWith(this)) {
+        Cell.bind([target]);
+        await this.#wait(target, this.#order ?? []);
+      }
       return target.exports;
     }
     // Outside the request that asked first: a timer or socket made by the module's body must not pin it.
@@ -187,6 +176,10 @@ export class Cell {
     }
   }
 
+  #inCycleWith(cell: Cell): boolean {
+    return this.evaluating && this.#waitsFor(cell);
+  }
+
   #waitsFor(cell: Cell, seen = new Set<Cell>()): boolean {
     if (this === cell) return true;
     seen.add(this);
@@ -194,26 +187,34 @@ export class Cell {
     return false;
   }
 
-  #exportAll(from: Namespace): void {
-    for (const target of this.#links.values())
-      if (target instanceof Cell && target.exports === from && !target.#sealed) target.#starredBy.push(this);
-    this.#copy(from);
-  }
-
-  #copy(from: Namespace): void {
-    let added = false;
-    for (const name of Object.keys(from)) {
-      if (name === "default" || Object.hasOwn(this.exports, name)) continue;
-      Object.defineProperty(this.exports, name, { enumerable: true, configurable: true, get: () => from[name] });
-      added = true;
+  /** Itself and all it imports statically, as far as their names are not settled yet. */
+  #unbound(found: Set<Cell>): void {
+    if (this.#bound || found.has(this)) return;
+    found.add(this);
+    for (const spec of this.source.deps) {
+      const target = this.target(spec);
+      if (target instanceof Cell) target.#unbound(found);
     }
-    if (added) for (const cell of this.#starredBy) cell.#copy(this.exports);
   }
 
-  /** Its cycle is complete: the checks that were put off. */
-  seal(): void {
-    for (const { target, spec, names } of this.#checks) this.#refuseMissing(target.exports, spec, names);
-    this.forget();
+  /** Settles all names of what is about to run, or says which one cannot be; nothing has run then. */
+  static bind(cells: readonly Cell[]): void {
+    const names = new Names();
+    const unbound = new Set<Cell>();
+    for (const cell of cells) cell.#unbound(unbound);
+    for (const cell of unbound) cell.#check(names);
+    for (const cell of unbound) {
+      cell.#bound = true;
+      if (cell.entries.stars.length > 0) cell.#take(names);
+    }
+  }
+
+  /** The names that its stars bring. */
+  #take(names: Names): void {
+    const own = this.entries.exports;
+    for (const [name, { of, name: there }] of names.of(this))
+      if (!Object.hasOwn(own, name))
+        Object.defineProperty(this.exports, name, { enumerable: true, configurable: true, get: () => of[there] });
   }
 
   /** Came by a lazy import: nothing would run its start hook before its first use. */
@@ -225,39 +226,41 @@ export class Cell {
     this.#promise.catch(() => {});
   }
 
-  forget(): void {
-    this.#sealed = true;
-    this.#checks = [];
-    this.#starredBy = [];
-  }
-
-  #refuseMissing(namespace: Namespace, spec: string, names: readonly string[]): void {
-    for (const name of names) {
-      if (name in namespace) continue;
-      const has = Object.keys(namespace);
-      const shown = has.length > 8 ? `${has.slice(0, 8).join(", ")}, ... (${has.length} names)` : has.join(", ");
-      const found = this.source.find(spec, name) ?? {};
-      throw new LoadError(
-        `${quoted(spec)} has no export ${quoted(name)}; it has ${shown || "none"}` +
-          (this.source.file.endsWith(".ts") ? ` (a type is imported with "import type")` : ""),
-        { file: this.source.file, text: this.source.text, ...found },
-      );
-    }
+  /** That every name it imports or passes on is there, once. */
+  #check(names: Names): void {
+    for (const [spec, imported] of this.entries.imports)
+      for (const name of imported) {
+        const target = this.target(spec);
+        const binding = names.resolve(target, name);
+        if (binding !== undefined && binding !== "ambiguous") continue;
+        const { file, text } = this.source;
+        const message =
+          binding === undefined
+            ? missing(spec, name, names.listed(target))
+            : conflicting(spec, name, names.starsWith(target, name));
+        const hint = file.endsWith(".ts") && binding === undefined ? ` (a type is imported with "import type")` : "";
+        throw new LoadError(message + hint, { file, text, ...this.source.find(spec, name) });
+      }
   }
 }
+
+function missing(spec: string, name: string, names: ReadonlySet<string>): string {
+  const has = [...names];
+  const shown = has.length > 8 ? `${has.slice(0, 8).join(", ")}, ... (${has.length} names)` : has.join(", ");
+  return `${quoted(spec)} has no export ${quoted(name)}; it has ${shown || "none"}`;
+}
+
+const conflicting = (spec: string, name: string, stars: readonly string[]): string =>
+  `${quoted(spec)} has conflicting star exports for the name ${quoted(name)}, from ${stars.map(quoted).join(" and ")}; ` +
+  `there, export it from one of them by name`;
 
 const quoted = (text: string): string => `"${text}"`;
 
 /** Evaluates cells and all they import; answers with those that are new, dependencies first. */
 export async function load(cells: readonly Cell[], lazily = false): Promise<Cell[]> {
   const order: Cell[] = [];
-  try {
-    for (const cell of cells) await cell.evaluate(order);
-    for (const cell of order) cell.seal();
-  } finally {
-    // Of a refused attempt nothing may stay behind in the cells that it shares with what serves.
-    for (const cell of order) cell.forget();
-  }
+  Cell.bind(cells);
+  for (const cell of cells) await cell.evaluate(order);
   if (lazily) for (const cell of order) cell.refuseHooks();
   return order;
 }

@@ -18,6 +18,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { OxcError } from "oxc-transform";
+import { type Entries, entriesOf } from "./entries.ts";
 import { LoadError, placeAt } from "./failure.ts";
 
 export interface Compiled {
@@ -26,12 +27,13 @@ export interface Compiled {
   readonly deps: readonly string[];
   /** Targets of import("literal"). */
   readonly dynamicDeps: readonly string[];
+  readonly entries: Entries;
   /** From the code to the stripped text, and from there to the author's. */
   readonly maps: readonly [string, string];
 }
 
 // Part of the key: a change of compiler or options must not find the old output.
-const edition = "oxc-transform 0.151.0 / 2";
+const edition = "oxc-transform 0.151.0 / 3";
 
 /** Compiled texts in memory, for the watcher's head start and for a save that is taken back. */
 const maxRecent = 64;
@@ -95,6 +97,7 @@ export class Compiler {
       code: run.code,
       deps: run.deps,
       dynamicDeps: run.dynamicDeps.filter((spec) => !run.deps.includes(spec)),
+      entries: entriesOf(run.code),
       maps: [bare(run.map), bare(stripped.map)],
     };
   }

@@ -10,7 +10,8 @@
  */
 import { join, relative, sep } from "node:path";
 import { CageError } from "../errors.ts";
-import type { Cell, Namespace } from "./cell.ts";
+import type { Namespace } from "./binding.ts";
+import type { Cell } from "./cell.ts";
 import { within } from "./resolve.ts";
 
 export interface Hold {

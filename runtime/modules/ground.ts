@@ -64,6 +64,14 @@ export function rootsAmong({ root, cage }: Here, files: Iterable<string>): reado
   return [...configs.filter((file) => all.has(file)), ...own.sort()];
 }
 
+/** The roots, with those that were written after the folder was listed, and are there because something imports them. */
+export function withLate(here: Here, roots: readonly string[], found: Iterable<string>): readonly string[] {
+  const late = rootsAmong(here, found).filter((file) => !roots.includes(file));
+  if (late.length === 0) return roots;
+  const all = rootsAmong(here, [...roots, ...late]);
+  return [...all, ...roots.filter((file) => !all.includes(file))];
+}
+
 /** Is there anything on the disk that was not there when the rollback began? `roots` is what was. */
 export async function saved(
   held: Held,

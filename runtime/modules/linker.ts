@@ -8,7 +8,8 @@
  * A lazy `import("driver")` may fail when it is asked for. `import(computed)` reaches packages only, since a file that is
  * no edge of the graph would not be pinned.
  */
-import { Cell, type Foreign, type Namespace } from "./cell.ts";
+import type { Foreign, Namespace } from "./binding.ts";
+import { Cell } from "./cell.ts";
 import { LoadError } from "./failure.ts";
 import type { Node } from "./graph.ts";
 import { Natives } from "./native.ts";

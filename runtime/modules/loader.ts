@@ -30,7 +30,7 @@ import { complain, Endings } from "./endings.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
 import { Generation, type Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
-import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
+import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved, withLate } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
 import { begin, evaluate } from "./life.ts";
 import { Linker, type Links } from "./linker.ts";
@@ -450,15 +450,15 @@ export class Loader<A> {
         else if (hashOf(text) !== old.hash) fresh.set(file, await make(file, text));
       }),
     );
-    const roots = await listing;
-    if (ground === this.#ground) this.#tried = roots;
+    const listed = await listing;
+    if (ground === this.#ground) this.#tried = listed;
     const failed = looked.find((each) => each.status === "rejected");
     if (failed) throw failed.reason;
-    if (roots.join() !== this.#roots.join()) reshaped = true;
+    if (listed.join() !== this.#roots.join()) reshaped = true;
     if (!reshaped && fresh.size === 0) return undefined;
     const isFile = ground.look();
     const nodes = await survey({
-      roots,
+      roots: listed,
       cells,
       fresh,
       reshaped,
@@ -469,6 +469,7 @@ export class Loader<A> {
       },
       resolve: (spec, from) => resolveIn(this.#options, spec, from, isFile),
     });
+    const roots = withLate(this.#options, listed, nodes.keys());
     const { changed, dirty } = difference(nodes, cells);
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
     if (same && this.#serving !== undefined) return undefined;

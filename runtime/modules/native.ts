@@ -9,7 +9,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { constants, Script } from "node:vm";
-import type { Namespace } from "./cell.ts";
+import type { Namespace } from "./binding.ts";
 
 type Import = (spec: string, options?: object) => Promise<Namespace>;
 

@@ -8,14 +8,12 @@
  *
  * Its module-level state is its own. Hooks do not run: there is no cage around it.
  */
-import type { Cell, Namespace } from "./cell.ts";
+import type { Namespace } from "./binding.ts";
+import type { Cell } from "./cell.ts";
 import type { Compiler } from "./compile.ts";
-import { survey } from "./graph.ts";
 import { onTexts } from "./ground.ts";
-import { evaluate } from "./life.ts";
-import { Linker } from "./linker.ts";
-import { type Places, resolveIn } from "./resolve.ts";
-import { Source } from "./source.ts";
+import { loadOnce } from "./once.ts";
+import type { Places } from "./resolve.ts";
 
 export interface Part {
   readonly file: string;
@@ -40,20 +38,8 @@ export class Replica {
   readonly #cells: ReadonlyMap<string, Cell>;
 
   static async load(of: Part & { generation: number; places: Places; compiler: Compiler }): Promise<Replica> {
-    const { file, texts, generation, places, compiler } = of;
-    const isFile = onTexts(places, texts).look();
-    const roots = [file];
-    const nodes = await survey({
-      roots,
-      cells: new Map(),
-      fresh: new Map(),
-      reshaped: true,
-      read: async (each) => await Source.make({ file: each, text: texts.get(each) ?? "", generation, compiler }),
-      resolve: (spec, from) => resolveIn(places, spec, from, isFile),
-    });
-    const dirty = new Set(nodes.keys());
-    const cells = await new Linker(places).link({ nodes, dirty }, undefined);
-    await evaluate({ roots, dirty }, cells);
+    const { file, texts, places } = of;
+    const cells = await loadOnce({ ...of, ground: onTexts(places, texts), roots: [file] });
     return new Replica(file, cells);
   }
 

@@ -13,6 +13,7 @@ import { extname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Script } from "node:vm";
 import { type Compiled, type Compiler, hashOf, isCode } from "./compile.ts";
+import type { Entries } from "./entries.ts";
 import { LoadError, placeAt } from "./failure.ts";
 import { Lines } from "./lines.ts";
 import { type Position, register, unregister } from "./stack.ts";
@@ -20,7 +21,7 @@ import { type Position, register, unregister } from "./stack.ts";
 /** What the compiled body calls: the names are parameters of its wrapper, in this order. */
 export type Body = (
   exports: object,
-  importStatic: (spec: string, meta?: { importedNames?: readonly string[] }) => Promise<unknown>,
+  importStatic: (spec: string) => Promise<unknown>,
   importDynamic: (spec: unknown) => Promise<unknown>,
   exportAll: (from: unknown) => void,
   meta: object,
@@ -29,6 +30,8 @@ export type Body = (
 const head =
   "(async function (__vite_ssr_exports__, __vite_ssr_import__, __vite_ssr_dynamic_import__, " +
   '__vite_ssr_exportAll__, __vite_ssr_import_meta__) { "use strict";\n';
+
+const data: Entries = { imports: [], stars: [], exports: { default: null } };
 
 export class Source {
   readonly file: string;
@@ -82,6 +85,10 @@ export class Source {
 
   get dynamicDeps(): readonly string[] {
     return this.#compiled?.dynamicDeps ?? [];
+  }
+
+  get entries(): Entries {
+    return this.#compiled?.entries ?? data;
   }
 
   instantiate(): Body {

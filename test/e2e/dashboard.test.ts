@@ -1,5 +1,5 @@
 /** The dashboard, in a browser, with real cages behind it and a real fault for each thing it must show. */
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { type Browser, launchBrowser, openPage, type Page } from "../kit/browser.ts";
@@ -12,8 +12,11 @@ let project: Project;
 let browser: Browser;
 let page: Page;
 let shop: string;
+let shy: string;
 let dashboard: string;
 const faults: string[] = [];
+/** A first check of types, at the lowest priority, on a machine that does other things too. */
+const checkMs = 150_000;
 
 const orders = `import { cage } from "#runtime";
 const billing = cage("billing") as { retry(o: object): { invoices: { send(id: string): Promise<unknown> } } };
@@ -25,6 +28,7 @@ export const routes = {
   "POST /orders/:id": ({ params }: { params: { id: string } }) => billing.retry({ id: params.id }).invoices.send(params.id),
 };
 `;
+const answering = (expression: string): string => `export const routes = { "GET /": () => ${expression} };\n`;
 const body = () => page.locator("main").innerText();
 const shows = (text: string | RegExp, limitMs = 15_000) =>
   eventually(
@@ -34,20 +38,25 @@ const shows = (text: string | RegExp, limitMs = 15_000) =>
   );
 
 beforeAll(async () => {
-  const [health, web] = (await freePorts(2)) as [number, number];
-  const config = (protocol: object) =>
-    `import { defineCage } from "#runtime";\nexport const config = defineCage({ interfaces: ${JSON.stringify(protocol)} });\n`;
+  const [health, web, tried] = (await freePorts(3)) as [number, number, number];
+  const config = (interfaces: object, more: object = {}) =>
+    `import { defineCage } from "#runtime";\nexport const config = defineCage(${JSON.stringify({ interfaces, ...more })});\n`;
   project = createProject(
     {
       "cages/shop/orders.ts": orders,
       "config/shop.ts": config({ orders: { protocol: "http", port: web } }),
+      "cages/shy/web.ts": answering(`"one"`),
+      "config/shy.ts": config(
+        { web: { protocol: "http", port: tried } },
+        { canary: { share: 0.5, requests: 40, errorRate: 0.1, p95Factor: 1_000 }, typecheck: "off" },
+      ),
       "cages/billing/api.ts": 'export const nothing = () => "";\n',
     },
     { CAGE_CONFIG__health__interfaces__web__port: String(health) },
   );
   for (const part of ["cages/health", "config/health.ts", "lib", "package.json"])
     cpSync(join(home, part), join(project.root, part), { recursive: true });
-  [shop, dashboard] = [`http://localhost:${web}`, `http://localhost:${health}`];
+  [shop, shy, dashboard] = [web, tried, health].map((port) => `http://localhost:${port}`) as [string, string, string];
   await project.ok("start", "shop", "health");
   browser = await launchBrowser();
   page = await openPage(await browser.newContext(), faults);
@@ -122,6 +131,59 @@ describe("the dashboard", () => {
     await shows(/restarts\s+1\s+last end\s+SIGKILL/);
     await shows(/state\s+ready/);
   });
+
+  it("shows a new generation on trial, how far it is, and that it stayed", async () => {
+    await project.ok("start", "shy");
+    project.write({ "cages/shy/web.ts": answering(`"two"`) });
+    await project.ok("reload", "shy");
+    for (let n = 0; n < 20; n++) await (await fetch(shy)).text();
+    await page.goto(dashboard);
+    await shows(
+      /on trial\s+shy\s+generation 2 takes 50 % of the requests, generation 1 the others; 1\d of 40 so far, 0 failed/,
+    );
+    expect(await page.locator("tr", { hasText: "shy" }).innerText()).toMatch(/2 on trial/);
+    // The dashboard's own look at the address may have come between.
+    expect(Number(await page.locator("progress").getAttribute("value"))).toBeCloseTo(0.25, 0);
+    expect(await project.ok("list")).toMatch(/shy: generation 2 is on trial against generation 1: 50 % .* 1\d of 40/);
+    for (let n = 0; n < 60; n++) await (await fetch(shy)).text();
+    await eventually("the end of the trial", async () => !(await body()).includes("on trial"));
+    await shows(/shy\s+generation 2\s+web\.ts\s+stayed after its trial/);
+  });
+
+  it("shows a generation that did worse on trial, why, and that what it was rolled back to holds", async () => {
+    project.write({ "cages/shy/web.ts": answering(`{ throw new Error("worse"); }`) });
+    await project.ok("reload", "shy");
+    await eventually("the rollback", async () => {
+      await (await fetch(shy)).text();
+      return /4 held/.test(await project.ok("list"));
+    });
+    await page.goto(`${dashboard}/cages/shy`);
+    await shows(
+      /rolled back\s+shy\s+generation 4 is generation 2 again, .*: generation 3 did worse on trial, \d of \d+ requests failed; it holds until the next save/,
+    );
+    await shows(/generation 4\s+generation 2 again/);
+    await page.getByText("rolled back after its trial").click();
+    await shows(/\d of \d+ requests failed/);
+    project.write({ "cages/shy/web.ts": answering(`"three"`) });
+    await eventually("nothing held", async () => !(await body()).includes("it holds until"));
+  });
+
+  it("shows what only a restart applies, until it is as it was", async () => {
+    await page.goto(dashboard);
+    project.write({ "package-lock.json": `{"packages":{"zod":{}}}` });
+    await shows(/restart\s+shop\s+packages \(package-lock\.json\) changed: restart to apply/);
+    rmSync(join(project.root, "package-lock.json"));
+    await eventually("nothing to apply", async () => !(await body()).includes("restart to apply"));
+  });
+
+  it("shows type errors beside the generation that serves with them", async () => {
+    project.write({ "cages/shop/typed.ts": `export const cents: number = "three";\n` });
+    await page.goto(dashboard);
+    await shows(/types\s+shop\s+generation \d+ serves with 1 type error/, checkMs);
+    expect(await page.locator("tr", { hasText: "shop" }).innerText()).toMatch(/\d+ 1 type error/);
+    await page.locator("details", { hasText: "typed.ts:1" }).first().locator("summary").click();
+    await shows(`> 1 | export const cents: number = "three";`);
+  }, 180_000);
 
   it("answers this machine's own pages only", async () => {
     const elsewhere = await fetch(`${dashboard}/do`, {

@@ -3,6 +3,7 @@
 import { each, type Html, html } from "#lib/template/html.ts";
 import { CageError, type Entry } from "#runtime";
 import { ago, bytes, count, ms, nothing, rate, span, took } from "../figures.ts";
+import { notes } from "../notes.ts";
 import { dot, empty, errorList, errorsOf, faultOf, frame, panel, reloadList, table } from "../parts.ts";
 import { history, type InFlight, inFlight, type Row } from "../watch.ts";
 import type { Page } from "./page.ts";
@@ -19,12 +20,12 @@ export const one: Page = {
     const row = seen.rows.find((each) => each.name === name);
     if (row === undefined) throw new CageError("NOT_FOUND", `there is no cage '${name}' on this node`);
     const [entries, running] = row.state === "ready" ? await Promise.all([history(name), inFlight(name)]) : [[], []];
-    return html`${head(row, seen.at)}${row.worker?.broken ? panel("The new code does not load", "the old generation serves", frame(faultOf(row.worker.broken), row.worker.broken.frame)) : null}
+    return html`${head(row, seen.at)}${row.worker?.broken ? panel("The new code does not load", "the old generation serves", frame(faultOf(row.worker.broken), row.worker.broken.frame)) : null}${notes([row], seen.at)}
       ${row.state === "ready" ? null : panel("Last words", row.why, frame(row.why || row.state, row.status?.stderr.join("\n") ?? ""))}
       ${panel("Requests", "of the last minutes; success, refused and failure since the start", requests(row))}
       ${panel("Calls to other cages", "", calls(row))}
       ${panel("Running now", count(running.length), flying(running))}
-      <div class="columns">${panel("Errors", "", errorList(errorsOf([row]), seen.at))}${panel("Generations", "", reloadList(reloads(name, entries), seen.at))}</div>`;
+      <div class="columns">${panel("Errors", "", errorList(errorsOf([row]), seen.at))}${panel("Generations", "", reloadList(reloads(row, entries), seen.at))}</div>`;
   },
 };
 
@@ -100,18 +101,25 @@ function flying(running: readonly InFlight[]): Html {
   );
 }
 
-const reloads = (cage: string, entries: readonly Entry[]) =>
+/** Over restarts too, from its history; what was found afterwards is known of those of this process. */
+const reloads = (row: Row, entries: readonly Entry[]) =>
   entries
     .slice(-maxReloads)
     .reverse()
-    .map((entry) => ({
-      cage,
-      at: Date.parse(entry.at),
-      ok: entry.ok,
-      generation: entry.generation,
-      files: entry.files,
-      durationMs: entry.durationMs,
-      trigger: entry.trigger,
-      message: entry.error?.message ?? "",
-      frame: entry.error?.frame ?? "",
-    }));
+    .map((entry) => {
+      const seen = row.metrics?.reloads.find((each) => entry.ok && each.ok && each.generation === entry.generation);
+      return {
+        cage: row.name,
+        at: Date.parse(entry.at),
+        ok: entry.ok,
+        generation: entry.generation,
+        files: entry.files,
+        durationMs: entry.durationMs,
+        trigger: entry.trigger,
+        message: entry.error?.message ?? "",
+        frame: entry.error?.frame ?? "",
+        of: entry.of,
+        types: seen?.types,
+        canary: seen?.canary,
+      };
+    });

@@ -1,6 +1,7 @@
 /** All cages at a glance: what is wrong first, then a row for each, then the last errors and reloads. */
 import { each, type Html, html } from "#lib/template/html.ts";
 import { ago, bytes, count, ms, nothing, rate, span, took } from "../figures.ts";
+import { notes } from "../notes.ts";
 import {
   cageLink,
   curve,
@@ -13,6 +14,7 @@ import {
   reloadList,
   reloadsOf,
   table,
+  typeErrors,
 } from "../parts.ts";
 import type { Row, Seen } from "../watch.ts";
 import type { Page } from "./page.ts";
@@ -20,7 +22,7 @@ import type { Page } from "./page.ts";
 export const overview: Page = {
   path: "/",
   title: () => "Overview",
-  view: (seen) => html`${totals(seen)}${faults(seen.rows)}
+  view: (seen) => html`${totals(seen)}${faults(seen.rows)}${notes(seen.rows, seen.at)}
     ${panel("Cages", `node ${seen.node}`, cages(seen))}
     <div class="columns">${panel("Last errors", "", errorList(errorsOf(seen.rows).slice(0, 8), seen.at))}
     ${panel("Last reloads", "", reloadList(reloadsOf(seen.rows).slice(0, 8), seen.at))}</div>`,
@@ -104,13 +106,18 @@ function address(row: Row): Html {
 
 function generation(row: Row, now: number): Html {
   if (row.worker === undefined) return html`<span>${nothing}</span>`;
+  const { broken, canary, held, types } = row.worker;
   const last = row.metrics?.reloads[0];
-  const text = row.worker.broken
-    ? "reload failed"
-    : last === undefined || last.trigger === "start"
-      ? ""
-      : ago(last.at, now);
-  return html`<span><b>${String(row.worker.generation)}</b> <small class="${row.worker.broken ? "bad" : "dim"}">${text}</small></span>`;
+  const [text, colour] = broken
+    ? ["reload failed", "bad"]
+    : canary
+      ? ["on trial", "busy"]
+      : types.count > 0
+        ? [typeErrors(types.count), "busy"]
+        : held
+          ? [`${held.of} again`, "busy"]
+          : [last === undefined || last.trigger === "start" ? "" : ago(last.at, now), "dim"];
+  return html`<span><b>${String(row.worker.generation)}</b> <small class="${colour}">${text}</small></span>`;
 }
 
 function retried(row: Row): Html {

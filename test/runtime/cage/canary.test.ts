@@ -53,6 +53,15 @@ function ask(current: Version, of: (entered: Version) => { ms?: number; error?: 
 }
 
 describe("a generation on trial", () => {
+  it("says how far it is, and afterwards nothing", () => {
+    const { after } = trial({ requests: 10 });
+    for (let n = 0; n < 16; n++) ask(after, () => (n === 3 ? { error: new CageError("INTERNAL", "x") } : {}));
+    expect(canary.status).toMatchObject({ generation: 2, before: 1, share: 0.25, requests: 4, failed: 1, wanted: 10 });
+    expect((canary.status?.until ?? 0) - Date.now()).toBeGreaterThan(0);
+    for (let n = 0; n < 24; n++) ask(after);
+    expect([canary.status, verdicts.length]).toEqual([undefined, 1]);
+  });
+
   it("takes its share of the requests, the one before takes the others and is held meanwhile", () => {
     const { before, after } = trial();
     const entered = Array.from({ length: 100 }, () => ask(after).id);

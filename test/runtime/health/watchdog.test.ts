@@ -48,7 +48,8 @@ describe("a turn of the event loop that takes too long", () => {
     expect(found).toMatchObject({ interface: "test", label: "test", generation: 1 });
     expect(ids).toContain(found.id);
     expect(found.durationMs).toBeGreaterThan(300);
-    expect(found.stack).toMatch(/^ {4}at holdTheLoop \(.*watchdog\.test\.ts/);
+    // Not always in the first line: it may have been in what that calls.
+    expect(found.stack).toMatch(/ {4}at holdTheLoop \(.*watchdog\.test\.ts/);
     expect(metrics.snapshot().errors).toMatchObject([{ code: "BLOCKED", label: "test", request: found.id }]);
     metrics.stop();
   });

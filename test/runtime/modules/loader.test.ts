@@ -74,7 +74,7 @@ describe("what a module may be", () => {
     expect(Object.keys(yard.module("b")).sort()).toEqual(["a", "b"]);
   });
 
-  test("a cycle of three that re-export each other too, and a name that two of them bring is the first one's", async () => {
+  test("a cycle of three that re-export each other too, where an own name comes before a star's", async () => {
     await started({
       "cages/shop/a.ts": `export * from "./b.ts"; export const a = "a"; export const mine = "a";`,
       "cages/shop/b.ts": `export * from "./c.ts"; export const b = "b"; export const mine = "b";`,
@@ -264,6 +264,24 @@ describe("what a reload does", () => {
     const result = await yard.save(at(2));
     expect(result).toMatchObject({ ok: true, generation: 2, dependents: 0, files: Object.keys(at(2)) });
     expect(yard.module("a").all()).toEqual([2, 2, 2]);
+  });
+
+  test("a module that is written while the folder is being listed is one of the cage's, though only lazily imported", async () => {
+    yard = await Yard.make({ "cages/shop/a.ts": `export const a = 1;` });
+    let listed = () => {};
+    const loader = yard.another({
+      more: async () => {
+        listed();
+        return [];
+      },
+    });
+    await loader.start();
+    listed = () => yard.write({ "cages/shop/late.ts": `export const late = 1;` });
+    yard.write({ "cages/shop/a.ts": `export const a = () => import("./late.ts");` });
+    await loader.reload("command", ["cages/shop/a.ts"]);
+    expect([loader.current.names, loader.current.module("late")?.["late"]]).toEqual([["a", "late"], 1]);
+    expect(await loader.reload("command")).toMatchObject({ generation: 2, files: [] });
+    await loader.stop();
   });
 
   test("importers are made anew, all others keep their instance and its state", async () => {
