@@ -5,19 +5,27 @@
  *     defineCage({ calls: { billing: { running: 50, waiting: 200, timeoutMs: 2_000 } } })
  *
  *     bulkheads.configure(plan.calls);
- *     await bulkheads.call(request, { cage: "billing" }, "the call of billing.holds.create",
- *       (remainingMs, stop) => engine.call(...));
+ *     await bulkheads.call(request, { cage: "billing" }, { what, send: (remainingMs, stop) => engine.call(...), done });
  *
  * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, or its
  * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop.
  */
 import type { Stop } from "../engine/engine.ts";
 import { Gate, type GateStatus, type Limits } from "../request/gate.ts";
-import type { Request, Target } from "../request/request.ts";
+import type { Request, Stoppable, Target } from "../request/request.ts";
 import { Wait } from "../request/wait.ts";
 
 export interface CallLimits extends Limits {
   readonly timeoutMs?: number | undefined;
+}
+
+/** One call, as it passes here. */
+export interface Sending<T> {
+  /** For the sentence when it takes too long. */
+  readonly what: string;
+  send(remainingMs: number, stop: Stop): Promise<T>;
+  /** Called once, when it is over; answers what its caller is told of a failure. */
+  done(error: unknown): unknown;
 }
 
 /** As of an interface: a cage that calls one other passes on all that it can take. */
@@ -46,22 +54,16 @@ export class Bulkheads {
     return [...this.#gates.values()].map((gate) => gate.status());
   }
 
-  async call<T>(
-    request: Request,
-    to: Target,
-    what: string,
-    send: (remainingMs: number, stop: Stop) => Promise<T>,
-  ): Promise<T> {
+  /** With one promise to it: each is a tenth of a call. */
+  call<T>(request: Request, to: Target, sending: Sending<T>): Promise<T> {
     const gate = this.#gate(to.cage);
-    const limitMs = Math.min(to.timeoutMs ?? longest, limitsOf(this.#limits, to.cage).timeoutMs ?? longest);
-    if (limitMs >= request.remaining && to.signal === undefined)
-      return await gate.pass(request, () => send(request.remaining, request));
-    const wait = new Wait(request, what, { limitMs, signal: to.signal });
-    try {
-      return await gate.pass(wait, () => send(wait.remaining, wait));
-    } finally {
-      wait.end();
-    }
+    const ownMs = limitsOf(this.#limits, to.cage).timeoutMs;
+    const { timeoutMs, signal } = to;
+    if (ownMs === undefined && timeoutMs === undefined && signal === undefined) return through(gate, request, sending);
+    const limitMs = Math.min(timeoutMs ?? longest, ownMs ?? longest);
+    if (limitMs >= request.remaining && signal === undefined) return through(gate, request, sending);
+    const wait = new Wait(request, sending.what, { limitMs, signal });
+    return through(gate, wait, sending).finally(() => wait.end());
   }
 
   #gate(cage: string): Gate {
@@ -77,3 +79,44 @@ export class Bulkheads {
 
 const limitsOf = (limits: Readonly<Record<string, CallLimits>>, cage: string): CallLimits =>
   (Object.hasOwn(limits, cage) ? limits[cage] : undefined) ?? defaultCallLimits;
+
+/** Waits for a place, sends, and gives the place back. */
+function through<T>(gate: Gate, wait: Stoppable, sending: Sending<T>): Promise<T> {
+  let room: Promise<void> | undefined;
+  try {
+    room = gate.enter(wait);
+  } catch (error) {
+    return Promise.reject(sending.done(error));
+  }
+  if (room === undefined) return inside(gate, wait, sending);
+  return room.then(
+    () => inside(gate, wait, sending),
+    (error: unknown) => {
+      throw sending.done(error);
+    },
+  );
+}
+
+function inside<T>(gate: Gate, wait: Stoppable, sending: Sending<T>): Promise<T> {
+  const since = gate.now();
+  let sent: Promise<T>;
+  try {
+    // Stopped between being let in and coming here.
+    if (wait.stopped !== undefined) throw wait.stopped;
+    sent = sending.send(wait.remaining, wait);
+  } catch (error) {
+    gate.leave(since);
+    return Promise.reject(sending.done(error));
+  }
+  return sent.then(
+    (value) => {
+      gate.leave(since);
+      sending.done(undefined);
+      return value;
+    },
+    (error: unknown) => {
+      gate.leave(since);
+      throw sending.done(error);
+    },
+  );
+}

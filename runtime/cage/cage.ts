@@ -12,28 +12,26 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Carry, type Engine, type Serve, stopOf } from "../engine/engine.ts";
+import { type Engine, stopOf } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
-import { CageError, Expired } from "../errors.ts";
+import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
 import { startMetrics } from "../health/metrics.ts";
 import { startWatchdog } from "../health/watchdog.ts";
 import type { Interface } from "../interfaces/interface.ts";
-import type { Candidate, Generation, Hold } from "../modules/generation.ts";
+import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
 import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
-import { current, type Lease, Request, run, type Services, type Target, within } from "../request/request.ts";
+import { current, type Lease, Request, run, type Services, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
 import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
-import { type Api, handlerOf, invoke } from "../rpc/api.ts";
+import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
-import { isStream } from "../rpc/stream.ts";
-import { permit } from "./allow.ts";
-import { Bulkheads } from "./bulkheads.ts";
+import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
@@ -41,6 +39,7 @@ import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
 import { keysOf } from "./keys.ts";
+import { leaseOf } from "./lease.ts";
 import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
 import { Overdue } from "./overdue.ts";
@@ -117,9 +116,8 @@ export class Cage {
     current: () => this.loader.current,
     longestMs: () => longestOf(this.plan),
   });
-  readonly #bulkheads = new Bulkheads();
   readonly #swapListeners = new Set<() => void>();
-  readonly #callsIn: Host;
+  readonly #calls: Calls;
   #threads: Threads | undefined;
   readonly #telling: (() => void)[] = [];
   #watchdog: { stop(): void } | undefined;
@@ -149,7 +147,7 @@ export class Cage {
       node,
       cage: name,
       levels: this.levels,
-      call: (to, path, args) => this.#call(to, path, args),
+      call: (to, path, args) => this.#calls.make(to, path, args),
       // When its request ends first it may be durable or not; its id makes asking again harmless.
       retry: (to, retry, path, args) =>
         within(current(), `the retried call of ${to.cage}.${path}`, this.retries.retry(to, retry, path, args)),
@@ -188,14 +186,19 @@ export class Cage {
       current: () => this.loader.current,
       broken: () => this.loader.failure !== undefined,
     });
-    this.#callsIn = new Host({ ...this.#hostParts, name: "rpc", timeoutMs: 60_000, running: 4_096, waiting: 4_096 });
+    this.#calls = new Calls({
+      host: this.#hostParts,
+      engine: () => this.engine,
+      self: () => selfApi(this),
+      allow: () => this.plan.allow,
+    });
   }
 
   async start(): Promise<void> {
     this.types.start();
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
-    await this.engine.start(this.#serveCall);
+    await this.engine.start(this.#calls.serve);
     this.engine.subscribe(upSubject, (cage) => {
       this.engine.revive(String(cage));
       this.retries.wake(String(cage));
@@ -286,11 +289,11 @@ export class Cage {
 
   /** How the gates of its interfaces, and of its calls to others, stand. */
   async gates(): Promise<GateStatus[]> {
-    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#bulkheads.status()];
+    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#calls.out.status()];
   }
 
   async #hosts(): Promise<Host[]> {
-    return [this.#callsIn, ...(await this.openInterfaces()).map((open) => open.host)];
+    return [this.#calls.in, ...(await this.openInterfaces()).map((open) => open.host)];
   }
 
   /** Answers the control socket (verbs.ts). */
@@ -379,7 +382,7 @@ export class Cage {
       attachment: { plan, resources, interfaces },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
-        this.#bulkheads.configure(plan.calls);
+        this.#calls.configure(plan.calls);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -467,62 +470,11 @@ export class Cage {
     };
   }
 
-  // --- calls -------------------------------------------------------------------------------------------------------
-
-  readonly #serveCall: Serve = (from, path, args, carry, stop, send) => {
-    if (path.startsWith("self.")) return this.#tell(path, args);
-    const work = {
-      label: path,
-      timeoutMs: carry.remainingMs,
-      trace: carry.trace,
-      logLevel: carry.logLevel,
-      principal: from,
-      from: `${from.node}.${from.cage}`,
-      // Forgotten with the call.
-      accepted: (request: Request) => void stop.onStop(() => request.cancel("the caller stopped waiting")),
-      ...(carry.retry ? { retry: carry.retry } : {}),
-    };
-    return this.#callsIn.serve(work, (_, request) => {
-      permit(this.plan.allow, this.name, from, path);
-      const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
-      // What is there already needs nobody to watch over it.
-      return isPromised(answer) || isStream(answer) ? lasting(answer, send) : answer;
-    });
-  };
-
-  async #tell(path: string, args: readonly unknown[]): Promise<unknown> {
-    return await invoke({ self: selfApi(this) }, path, args);
-  }
-
   async #compute(work: (...args: never[]) => unknown, args: readonly unknown[]): Promise<unknown> {
     // A start hook runs before its generation serves anybody, so there is nobody to keep the loop free for.
     const generation = this.loader.live.find(({ id }) => id === current().generation);
     if (this.#threads === undefined || generation === undefined) return await handlerOf(work)(...args);
     return await this.#threads.run(generation, work, args);
-  }
-
-  async #call(to: Target, path: string, args: readonly unknown[]): Promise<unknown> {
-    const request = current();
-    const startedAt = performance.now();
-    let failure: unknown;
-    try {
-      return await this.#bulkheads.call(request, to, `the call of ${to.cage}.${path}`, (remainingMs, stop) => {
-        const carry: Carry = {
-          remainingMs,
-          trace: { id: request.trace.id, span: request.trace.span },
-          logLevel: request.logLevel,
-        };
-        return this.engine.call(to, path, args, carry, stop);
-      });
-    } catch (error) {
-      failure =
-        error instanceof Expired && error === request.stopped
-          ? new Expired(`the call of ${to.cage}.${path}: the deadline of ${request.label} passed`, { cause: error })
-          : error;
-      throw failure;
-    } finally {
-      events.emit("call.done", { cage: to.cage, path, durationMs: performance.now() - startedAt, error: failure });
-    }
   }
 }
 
@@ -534,56 +486,3 @@ const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";
-
-/** An answer that takes its time. Its request lives as long, and with it its place, its deadline and its generation. */
-async function lasting(answer: unknown, send: Parameters<Serve>[5]): Promise<unknown> {
-  const value = await answer;
-  return isStream(value) ? await send(value) : value;
-}
-
-const isPromised = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
-
-const leaseOf = (generation: Generation<Attachment>): Lease => new Held(generation);
-
-class Held implements Lease {
-  readonly id: number;
-  readonly #generation: Generation<Attachment>;
-  readonly #hold: Hold;
-
-  constructor(generation: Generation<Attachment>) {
-    this.id = generation.id;
-    this.#generation = generation;
-    this.#hold = generation.hold();
-  }
-
-  module(name: string): Readonly<Record<string, unknown>> | undefined {
-    // Calls are answered by api.ts, not by a module named after an interface.
-    return this.#generation.module(name) ?? (name === "rpc" ? noModule : undefined);
-  }
-
-  resource(name: string): unknown {
-    const { resources } = this.#generation.attachment;
-    const holding = resources.get(name);
-    if (holding === undefined)
-      throw new CageError(
-        "CONFIG",
-        `this cage has no resource '${name}'; it has ${[...resources.keys()].join(", ") || "none"}`,
-      );
-    return holding.value.client;
-  }
-
-  get config(): unknown {
-    return this.#generation.attachment.plan.settings;
-  }
-
-  again(): Lease {
-    return leaseOf(this.#generation);
-  }
-
-  release(): void {
-    this.#hold.release();
-  }
-}
-
-const noModule = Object.freeze({});

@@ -58,6 +58,13 @@ export class Host implements InterfaceHost {
     return new Promise<T>((resolve, reject) => this.take(work, { handle, resolve, reject }));
   }
 
+  /** As `serve`, without a promise when the answer is there at once. */
+  answer<T>(work: Work, handle: (module: Handler, request: Request) => Promise<T> | T): T | Promise<T> {
+    const outcome = new Outcome<T>(handle);
+    this.take(work, outcome);
+    return outcome.answer();
+  }
+
   take<T>(work: Work, runner: Runner<T>): void {
     const request = new Request({
       services: this.#options.services,
@@ -117,6 +124,37 @@ export class Host implements InterfaceHost {
     } finally {
       lease.release();
     }
+  }
+}
+
+class Outcome<T> implements Runner<T> {
+  readonly handle: Runner<T>["handle"];
+  #settled: { readonly value: T } | { readonly error: unknown } | undefined;
+  #resolve: ((value: T) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
+
+  constructor(handle: Runner<T>["handle"]) {
+    this.handle = handle;
+  }
+
+  resolve(value: T): void {
+    if (this.#resolve === undefined) this.#settled = { value };
+    else this.#resolve(value);
+  }
+
+  reject(error: unknown): void {
+    if (this.#reject === undefined) this.#settled = { error };
+    else this.#reject(error);
+  }
+
+  answer(): T | Promise<T> {
+    if (this.#settled === undefined)
+      return new Promise((resolve, reject) => {
+        this.#resolve = resolve;
+        this.#reject = reject;
+      });
+    if ("error" in this.#settled) throw this.#settled.error;
+    return this.#settled.value;
   }
 }
 

@@ -52,7 +52,7 @@ export const stopOf = (signal: AbortSignal): Stop => ({
 });
 
 /**
- * Answers a call. Arguments that were streams are async iterables. To answer with a stream it passes it to `send`, which
+ * Answers a call, or promises to. Arguments that were streams are async iterables. To answer with a stream it passes it to `send`, which
  * resolves when the stream came to its end at either side; what serve itself answers is then of no account. `from` is
  * proven by the connection, never claimed.
  */
@@ -63,7 +63,7 @@ export type Serve = (
   carry: Carry,
   stop: Stop,
   send: (items: AsyncIterable<unknown>) => Promise<void>,
-) => Promise<unknown>;
+) => unknown;
 
 export interface Engine {
   start(serve: Serve): Promise<void>;

@@ -80,6 +80,9 @@ export class LocalEngine implements Engine {
       );
     const places = this.#placesOf(to.cage);
     if (to.via === "all") return this.#everywhere(places, path, args, carry, stop);
+    const [only] = places;
+    const session = only !== undefined && places.length === 1 ? this.#open(only) : undefined;
+    if (only !== undefined && session !== undefined) return this.#ask(only, session, path, args, carry, stop);
     return this.#balance.call(places, (place, stop) => this.#send(place, path, args, carry, stop), {
       stop,
       hedgeMs: to.hedgeMs,
@@ -88,7 +91,23 @@ export class LocalEngine implements Engine {
     });
   }
 
-  /** Without a promise of its own: each costs a tenth of a call. */
+  /** One promise from here to the answer: each costs a tenth of a call. */
+  #ask(place: Place, session: Session, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
+    return new Promise<unknown>((resolve, reject) => {
+      const attempt = this.#balance.begin(place);
+      session.ask(path, args, carry, stop, {
+        resolve(value) {
+          attempt.answered();
+          resolve(value);
+        },
+        reject(error) {
+          attempt.failed(error);
+          reject(error);
+        },
+      });
+    });
+  }
+
   #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     const session = this.#open(place);
     if (session !== undefined) return session.call(path, args, carry, stop);

@@ -55,7 +55,7 @@ export interface Work {
    * answer any more calls `request.cancel(why)`.
    */
   readonly accepted?: (request: Request) => void;
-  readonly retry?: { readonly id: string; readonly attempt: number };
+  readonly retry?: { readonly id: string; readonly attempt: number } | undefined;
 }
 
 /** What a piece of work does, and what becomes of it: an object for those who cannot afford a promise a request. */

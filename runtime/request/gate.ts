@@ -77,6 +77,11 @@ export class Gate {
     return this.#running;
   }
 
+  /** Milliseconds on the gate's clock, for `leave`. */
+  now(): number {
+    return this.#clock();
+  }
+
   get waiting(): number {
     return this.#line.size;
   }

@@ -68,6 +68,31 @@ const blamed = new Set(["UNAVAILABLE", "UNKNOWN_OUTCOME", "PROTOCOL", "EXPIRED"]
 /** It was not begun. */
 const untouched = new Set(["UNAVAILABLE", "NO_SUCH_CAGE", "OVERLOADED"]);
 
+/** One call of one instance. */
+export class Attempt {
+  readonly #row: Row;
+  readonly #startedAt: number;
+  readonly #now: () => number;
+  readonly #random: () => number;
+
+  constructor(row: Row, startedAt: number, now: () => number, random: () => number) {
+    this.#row = row;
+    this.#startedAt = startedAt;
+    this.#now = now;
+    this.#random = random;
+  }
+
+  answered(): void {
+    const now = this.#now();
+    this.#row.end(now, now - this.#startedAt, true, this.#random);
+  }
+
+  failed(error: unknown): void {
+    const now = this.#now();
+    this.#row.end(now, now - this.#startedAt, verdictOf(error), this.#random);
+  }
+}
+
 /** Is the instance well? undefined: this says nothing of it. */
 function verdictOf(error: unknown): boolean | undefined {
   const { code } = coded(error);
@@ -144,29 +169,20 @@ export class Balance<P extends Peer> {
     this.#random = random;
   }
 
-  /** Answers or fails as `send` does; UNAVAILABLE at once when no instance may be asked. */
-  call(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
-    const [only] = peers;
-    return peers.length === 1 && only !== undefined
-      ? this.#lone(only, send, call.stop)
-      : this.#among(peers, send, call);
-  }
-
-  /** As most calls are: there is nothing to choose, and no promise is spent on it. */
-  #lone(peer: P, send: Send<P>, stop: Stop | undefined): Promise<unknown> {
+  /**
+   * For a call of the only instance there is, as most are: nothing is chosen, and no promise is spent. Throws when it may
+   * not be asked; the caller says how it ended.
+   */
+  begin(peer: P): Attempt {
     const row = this.#row(peer.key);
     const startedAt = this.#now();
-    if (row.breaker(startedAt) === "open") return Promise.reject(this.#refusal([peer], startedAt));
+    if (row.breaker(startedAt) === "open") throw this.#refusal([peer], startedAt);
     row.begin();
-    const answer = send(peer, stop);
-    answer.then(
-      () => this.#ended(row, startedAt, true),
-      (error: unknown) => this.#ended(row, startedAt, verdictOf(error)),
-    );
-    return answer;
+    return new Attempt(row, startedAt, this.#now, this.#random);
   }
 
-  async #among(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
+  /** Answers or fails as `send` does; UNAVAILABLE at once when no instance may be asked. */
+  async call(peers: readonly P[], send: Send<P>, call: BalancedCall): Promise<unknown> {
     const tried: P[] = [];
     for (;;) {
       const peer = this.#choose(peers, tried);
@@ -201,22 +217,16 @@ export class Balance<P extends Peer> {
 
   async #send(peer: P, send: Send<P>, stop: Stop | undefined): Promise<unknown> {
     const row = this.#row(peer.key);
-    const startedAt = this.#now();
-    let verdict: boolean | undefined = true;
     row.begin();
+    const attempt = new Attempt(row, this.#now(), this.#now, this.#random);
     try {
-      return await send(peer, stop);
+      const answer = await send(peer, stop);
+      attempt.answered();
+      return answer;
     } catch (error) {
-      verdict = verdictOf(error);
+      attempt.failed(error);
       throw error;
-    } finally {
-      this.#ended(row, startedAt, verdict);
     }
-  }
-
-  #ended(row: Row, startedAt: number, verdict: boolean | undefined): void {
-    const now = this.#now();
-    row.end(now, now - startedAt, verdict, this.#random);
   }
 
   async #hedged(

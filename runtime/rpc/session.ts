@@ -47,10 +47,14 @@ export interface SessionOptions {
   readonly speech?: Speech;
 }
 
-/** A call of ours that is under way. */
-interface Waiting {
+export interface Asker {
   resolve(value: unknown): void;
   reject(error: unknown): void;
+}
+
+/** A call of ours that is under way. */
+interface Waiting {
+  readonly asker: Asker;
   forget: (() => void) | undefined;
   sent: boolean;
   /** Its arguments that are streams, by channel - 1; and its answer, once that is a stream. */
@@ -127,11 +131,19 @@ export class Session {
   /** An answer that is a stream comes as an async iterable; leaving its loop early stops the callee. */
   call(path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     if (!this.#proven && !this.#ended) return this.ready.then(() => this.call(path, args, carry, stop));
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => this.ask(path, args, carry, stop, { resolve, reject }));
+  }
+
+  /** As `call` of a session that is ready, with one call of `asker` in place of a promise. */
+  ask(path: string, args: readonly unknown[], carry: Carry, stop: Stop | undefined, asker: Asker): void {
+    try {
       if (this.#ended) throw this.#ended;
+      if (!this.#proven) throw new Unavailable(`${this.#name} has not proven who it is`);
       if (this.#full) throw new Overloaded(`${this.#name} does not read what is sent to it`);
-      this.#ask(path, args, carry, stop, resolve, reject);
-    });
+      this.#ask(path, args, carry, stop, asker);
+    } catch (error) {
+      asker.reject(error);
+    }
   }
 
   /** At most once: a peer that does not read what it is sent misses this too, and one that is not proven. */
@@ -160,14 +172,7 @@ export class Session {
 
   // --- asking ------------------------------------------------------------------------------------------------------
 
-  #ask(
-    path: string,
-    given: readonly unknown[],
-    carry: Carry,
-    stop: Stop | undefined,
-    resolve: Waiting["resolve"],
-    reject: Waiting["reject"],
-  ): void {
+  #ask(path: string, given: readonly unknown[], carry: Carry, stop: Stop | undefined, asker: Asker): void {
     const id = this.#nextId++;
     const { remainingMs, trace, logLevel } = carry;
     const retry = carry.retry === undefined ? null : ([carry.retry.id, carry.retry.attempt] as const);
@@ -188,7 +193,7 @@ export class Session {
             retry,
             at,
           ];
-    const waiting: Waiting = { resolve, reject, forget: undefined, sent: false, sending, taking: undefined };
+    const waiting: Waiting = { asker, forget: undefined, sent: false, sending, taking: undefined };
     this.#waiting.set(id, waiting);
     waiting.forget = stop?.onStop((why) => this.#abandon(id, why));
     // It had stopped before: nothing is sent.
@@ -199,7 +204,7 @@ export class Session {
       this.#send(frame);
     } catch (error) {
       this.#settle(id);
-      return reject(error);
+      return asker.reject(error);
     }
     if (at === noStreams) return;
     for (const [n, out] of sending.entries())
@@ -211,7 +216,7 @@ export class Session {
     const waiting = this.#settle(id);
     if (waiting === undefined) return;
     if (waiting.sent && !this.#ended) this.#send([kinds.cancel, id]);
-    if (waiting.taking === undefined) waiting.reject(why);
+    if (waiting.taking === undefined) waiting.asker.reject(why);
     else waiting.taking.fail(why);
   }
 
@@ -245,7 +250,7 @@ export class Session {
         this.#tell([kinds.stop, id, 0]);
       },
     );
-    waiting.resolve(waiting.taking);
+    waiting.asker.resolve(waiting.taking);
   }
 
   // --- answering ---------------------------------------------------------------------------------------------------
@@ -262,14 +267,22 @@ export class Session {
       return this.#answer([kinds.error, id, flat(why)]);
     }
     const work = new Work();
-    this.#running.set(id, work);
     const carry: Carry =
       retry === null
         ? { remainingMs, trace: { id: traceId, span }, logLevel }
         : { remainingMs, trace: { id: traceId, span }, logLevel, retry: { id: retry[0], attempt: retry[1] } };
     if (streams !== undefined) this.#takeArguments(id, work, args as unknown[], streams);
     const send = (items: AsyncIterable<unknown>) => this.#sendStream(id, work, items);
-    this.#handlers.serve(this.peer as Instance, path, args, carry, work, send).then(
+    let answer: unknown;
+    try {
+      answer = this.#handlers.serve(this.peer as Instance, path, args, carry, work, send);
+    } catch (error) {
+      return this.#done(id, work, undefined, { error });
+    }
+    // Answered at once: nothing of it is kept until the end of the turn, nor does it cost a promise.
+    if (!isPromised(answer)) return this.#done(id, work, answer);
+    this.#running.set(id, work);
+    answer.then(
       (value) => this.#done(id, work, value),
       (error) => this.#done(id, work, undefined, { error }),
     );
@@ -281,7 +294,7 @@ export class Session {
         (items, bytes) => this.#tell([kinds.credit, id, n + 1, items, bytes]),
         () => this.#tell([kinds.stop, id, n + 1]),
       );
-      work.taking.push(taking);
+      (work.taking ??= []).push(taking);
       if (at < args.length) args[at] = taking;
     }
   }
@@ -297,7 +310,8 @@ export class Session {
 
   #done(id: number, work: Work, value: unknown, failure?: { readonly error: unknown }): void {
     this.#running.delete(id);
-    for (const taking of work.taking) taking.fail(new Cancelled("the call that this stream belonged to is over"));
+    if (work.taking !== undefined)
+      for (const taking of work.taking) taking.fail(new Cancelled("the call that this stream belonged to is over"));
     if (!this.#ended && work.stopped === undefined) {
       const error = failure === undefined ? undefined : flat(failure.error);
       if (work.sending !== undefined) this.#answer([kinds.end, id, 0, error ?? null]);
@@ -400,10 +414,10 @@ export class Session {
       case kinds.call:
         return this.#serve(frame);
       case kinds.answer:
-        return this.#settle(frame[1])?.resolve(frame[2]);
+        return this.#settle(frame[1])?.asker.resolve(frame[2]);
       case kinds.error:
         if (frame[1] === 0) throw revived(frame[2], this.#name);
-        return this.#settle(frame[1])?.reject(revived(frame[2], this.#name));
+        return this.#settle(frame[1])?.asker.reject(revived(frame[2], this.#name));
       case kinds.cancel:
         return this.#running.get(frame[1])?.cancel(new Cancelled("the caller stopped waiting"));
       case kinds.event:
@@ -433,7 +447,7 @@ export class Session {
 
   /** Channel 0 is the answer, which flows to the caller; the others are arguments. Ids are the caller's. */
   #taking(id: number, channel: number): Inbound | undefined {
-    return channel === 0 ? this.#waiting.get(id)?.taking : this.#running.get(id)?.taking[channel - 1];
+    return channel === 0 ? this.#waiting.get(id)?.taking : this.#running.get(id)?.taking?.[channel - 1];
   }
 
   #sending(id: number, channel: number): Outbound | undefined {
@@ -506,13 +520,13 @@ export class Session {
         );
     for (const id of [...this.#waiting.keys()]) {
       const waiting = this.#settle(id);
-      if (waiting?.taking === undefined) waiting?.reject(outcome);
+      if (waiting?.taking === undefined) waiting?.asker.reject(outcome);
       else waiting.taking.end({ error: outcome });
     }
     for (const work of this.#running.values()) {
       const why = new Cancelled("the caller is gone");
       work.cancel(why);
-      for (const taking of work.taking) taking.fail(why);
+      for (const taking of work.taking ?? []) taking.fail(why);
     }
     this.#running.clear();
     this.#idle?.();
@@ -521,6 +535,9 @@ export class Session {
     this.onEnd();
   }
 }
+
+const isPromised = (value: unknown): value is Promise<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 
 /** Where streams stand among the arguments. */
 function streamsAmong(args: readonly unknown[]): readonly number[] {

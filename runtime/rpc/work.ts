@@ -4,26 +4,35 @@ import type { Inbound, Outbound } from "./stream.ts";
 
 export class Work implements Stop {
   stopped: Error | undefined;
-  /** Arguments that are streams, by channel - 1. */
-  readonly taking: Inbound[] = [];
+  /** Arguments that are streams, by channel - 1; undefined while there are none. */
+  taking: Inbound[] | undefined;
   /** The answer, once it is one. */
   sending: Outbound | undefined;
-  #listeners: Set<(why: Error) => void> | undefined;
+  /** Nearly always there is one: its request. */
+  #listener: ((why: Error) => void) | undefined;
+  #more: Set<(why: Error) => void> | undefined;
 
   onStop(listener: (why: Error) => void): () => void {
     if (this.stopped !== undefined) {
       listener(this.stopped);
       return () => {};
     }
-    this.#listeners ??= new Set();
-    this.#listeners.add(listener);
-    return () => void this.#listeners?.delete(listener);
+    if (this.#listener === undefined) {
+      this.#listener = listener;
+      return () => {
+        if (this.#listener === listener) this.#listener = undefined;
+      };
+    }
+    this.#more ??= new Set();
+    this.#more.add(listener);
+    return () => void this.#more?.delete(listener);
   }
 
   cancel(why: Error): void {
     if (this.stopped !== undefined) return;
     this.stopped = why;
-    for (const listener of this.#listeners ?? []) listener(why);
-    this.#listeners = undefined;
+    this.#listener?.(why);
+    for (const listener of this.#more ?? []) listener(why);
+    this.#listener = this.#more = undefined;
   }
 }

@@ -167,7 +167,8 @@ export class World {
       const fail = (error: unknown) => (ended === undefined ? reject(error) : ended({ error }));
       stop.onStop(fail);
       const given = args.map((arg) => (isStream(arg) ? crossing(arg) : wire(arg)));
-      serve(from, path, given, carry, stop, send)
+      Promise.resolve()
+        .then(() => serve(from, path, given, carry, stop, send))
         .then(
           (answer) => (ended === undefined ? resolve(wire(answer)) : ended()),
           (thrown) => fail(revived(wire(flat(thrown)), cage)),

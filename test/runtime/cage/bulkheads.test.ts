@@ -17,8 +17,11 @@ function target() {
 
 const quick = async () => "at once";
 
-const call = (bulkheads: Bulkheads, request: Request, cage: string, send: ReturnType<typeof target>["send"]) =>
-  bulkheads.call(request, { cage }, `the call of ${cage}.x`, send);
+type Send = ReturnType<typeof target>["send"];
+const sending = (what: string, send: Send) => ({ what, send, done: (error: unknown) => error });
+
+const call = (bulkheads: Bulkheads, request: Request, cage: string, send: Send) =>
+  bulkheads.call(request, { cage }, sending(`the call of ${cage}.x`, send));
 
 describe("calls of other cages", () => {
   it("of a slow one do not take the places of another", async () => {
@@ -49,7 +52,7 @@ describe("calls of other cages", () => {
     const silent = target();
     await asRequest(async (request) => {
       const to = { cage: "bounded", timeoutMs: 60_000 };
-      await expect(bulkheads.call(request, to, "the call of bounded.x", silent.send)).rejects.toMatchObject({
+      await expect(bulkheads.call(request, to, sending("the call of bounded.x", silent.send))).rejects.toMatchObject({
         code: "EXPIRED",
         message: "the call of bounded.x: not done within its limit of 200 ms",
       });
@@ -57,11 +60,19 @@ describe("calls of other cages", () => {
       expect(silent.asked[0]!.stop.stopped).toBeDefined();
       expect([request.stopped, request.signal.aborted]).toEqual([undefined, false]);
 
-      const own = bulkheads.call(request, { cage: "other", timeoutMs: 200 }, "the call of other.x", silent.send);
+      const own = bulkheads.call(
+        request,
+        { cage: "other", timeoutMs: 200 },
+        sending("the call of other.x", silent.send),
+      );
       await expect(own).rejects.toMatchObject({ code: "EXPIRED" });
 
       const end = new AbortController();
-      const ended = bulkheads.call(request, { cage: "other", signal: end.signal }, "the call of other.x", silent.send);
+      const ended = bulkheads.call(
+        request,
+        { cage: "other", signal: end.signal },
+        sending("the call of other.x", silent.send),
+      );
       end.abort();
       await expect(ended).rejects.toMatchObject({ code: "CANCELLED" });
 
