@@ -12,7 +12,7 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, stopOf } from "../engine/engine.ts";
+import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
 import { LocalEngine } from "../engine/local.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -85,6 +85,7 @@ export interface Attachment {
   readonly plan: Plan;
   readonly resources: ReadonlyMap<string, Holding<Resource<unknown>>>;
   readonly interfaces: ReadonlyMap<string, Holding<OpenInterface>>;
+  readonly dialled: readonly Holding<Kept>[];
 }
 
 export class Cage {
@@ -105,6 +106,7 @@ export class Cage {
   readonly #keyOf: KeyOf;
   readonly #resources = new Holdings<Resource<unknown>>((resource) => resource.close());
   readonly #interfaces = new Holdings<OpenInterface>((open) => this.#closeInterface(open));
+  readonly #dialled = new Holdings<Kept>((kept) => kept.close());
   readonly #canary = new Canary<Generation<Attachment>>({
     rollback: async (to) => {
       const done = await this.loader.rollback(to);
@@ -199,12 +201,20 @@ export class Cage {
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
     await this.engine.start(this.#calls.serve);
-    this.engine.subscribe(upSubject, (cage) => {
-      this.engine.revive(String(cage));
-      this.retries.wake(String(cage));
-    });
+    this.engine.subscribe(upSubject, (cage) => this.#isUp(String(cage)));
     await this.retries.start();
     if (this.#leads) this.stale.start();
+  }
+
+  #isUp(cage: string): void {
+    this.engine.revive(cage);
+    this.retries.wake(cage);
+  }
+
+  #adopt(line: Line): () => void {
+    const leave = this.engine.adopt(line);
+    if (line.peer !== undefined) this.#isUp(line.peer.cage);
+    return leave;
   }
 
   get #leads(): boolean {
@@ -349,8 +359,9 @@ export class Cage {
     if (plan.test === "gate" && gated) await gate?.(candidate);
     const resources = new Map<string, Holding<Resource<unknown>>>();
     const interfaces = new Map<string, Holding<OpenInterface>>();
+    const dialled: Holding<Kept>[] = [];
     const giveBack = async () => {
-      for (const holding of [...interfaces.values(), ...resources.values()]) await holding.release();
+      for (const holding of [...dialled, ...interfaces.values(), ...resources.values()]) await holding.release();
     };
     try {
       for (const { name, protocol, options, key } of plan.resources) {
@@ -374,12 +385,14 @@ export class Cage {
           await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
         );
       }
+      const dialling = plan.dial.map((address) => this.#dialled.take(address, () => this.engine.dial(address)));
+      dialled.push(...(await Promise.all(dialling)));
     } catch (error) {
       await giveBack();
       throw error;
     }
     return {
-      attachment: { plan, resources, interfaces },
+      attachment: { plan, resources, interfaces, dialled },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
         this.#calls.configure(plan.calls);
@@ -401,8 +414,8 @@ export class Cage {
   }
 
   async #dispose(attachment: Attachment): Promise<void> {
-    for (const holding of [...attachment.interfaces.values(), ...attachment.resources.values()])
-      await holding.release();
+    const { dialled, interfaces, resources } = attachment;
+    for (const holding of [...dialled, ...interfaces.values(), ...resources.values()]) await holding.release();
   }
 
   async #openInterface(plan: PlannedInterface): Promise<OpenInterface> {
@@ -462,6 +475,7 @@ export class Cage {
       services: this.services,
       lease: () => this.lease(),
       keyOf: this.#keyOf,
+      adopt: (line: Line) => this.#adopt(line),
       listen: this.#options.link.listen,
       onSwap: (listener: () => void) => {
         this.#swapListeners.add(listener);

@@ -13,6 +13,7 @@
  */
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
+import { addressOf } from "../engine/dial.ts";
 import { CageError } from "../errors.ts";
 import { type Answer, type Answers, checkAnswer, type Modules, parseAnswer } from "../interfaces/answers.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
@@ -50,6 +51,11 @@ export interface CageConfig {
   readonly canary?: Partial<CanaryOptions>;
   /** Which cages may call which module of the api, "*" for every other; absent: any cage of the node (allow.ts). */
   readonly allow?: Allow;
+  /**
+   * Where this cage can be called from though nobody can connect to it: rpc interfaces of other cages ("host:port", or the
+   * path of a socket) that name it in `reverse` (interfaces/rpc.ts). A connection to each is kept open from here.
+   */
+  readonly dial?: readonly string[];
   /**
    * The cage runs in so many processes, which share its listeners; default 1. For work that fills a processor: what a
    * module keeps in memory is each process's own.
@@ -96,6 +102,11 @@ const shape = z.strictObject({
   // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
   processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
+  dial: z
+    .array(
+      z.string().refine((text) => addressOf(text) !== undefined, 'say "host:port", or the absolute path of a socket'),
+    )
+    .default([]),
   allow: z.record(z.string(), z.array(z.string())).optional(),
   canary: z
     .strictObject({
@@ -144,6 +155,7 @@ export interface Plan {
   readonly test: "gate" | "off";
   readonly allow: Allow | undefined;
   readonly canary: CanaryOptions | undefined;
+  readonly dial: readonly string[];
   readonly processes: number;
 }
 
@@ -234,12 +246,19 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, calls, settings, test, allow, typecheck, canary, processes } = config;
+  const { timeoutMs, running, waiting, calls, settings, test, allow, typecheck, canary, dial, processes } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
+  const asked = interfaces.find((each) => ((each.options as { reverse?: readonly string[] }).reverse?.length ?? 0) > 0);
+  if (processes > 1 && asked !== undefined)
+    throw fault(
+      where,
+      ["interfaces", asked.name, "reverse"],
+      "a cage that dials in reaches one process only, from which alone it can be called; say processes: 1",
+    );
   const limits = { timeoutMs, running, waiting, calls, processes };
-  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary };
+  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial };
 }
 
 function answersOf(

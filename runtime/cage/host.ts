@@ -3,6 +3,7 @@
  * interfaces/interface.ts). Every way in passes here, so limits, deadlines, metrics and generations are the same for all.
  */
 import type { Server } from "node:net";
+import type { Line } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
 import type { Answers } from "../interfaces/answers.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interfaces/interface.ts";
@@ -19,6 +20,7 @@ export interface HostOptions extends Limits {
   readonly answers?: Answers;
   lease(): Lease;
   keyOf?(name: string): Uint8Array | undefined;
+  adopt?(line: Line): () => void;
   /** Whether the current generation names this host's interface. */
   named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -111,6 +113,10 @@ export class Host implements InterfaceHost {
 
   keyOf(name: string): Uint8Array | undefined {
     return this.#options.keyOf?.(name);
+  }
+
+  adopt(line: Line): () => void {
+    return this.#options.adopt?.(line) ?? (() => {});
   }
 
   onSwap(listener: () => void): () => void {

@@ -65,6 +65,28 @@ export type Serve = (
   send: (items: AsyncIterable<unknown>) => Promise<void>,
 ) => unknown;
 
+/** Is told once how a call ended. */
+export interface Asker {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** A connection over which one proven instance can be called; a session (rpc/session.ts) is one. */
+export interface Line {
+  readonly peer: Instance | undefined;
+  /** Its peer is leaving: calls under way end as they will, new ones belong elsewhere. */
+  readonly leaving: boolean;
+  readonly ended: boolean;
+  call(path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown>;
+  ask(path: string, args: readonly unknown[], carry: Carry, stop: Stop | undefined, asker: Asker): void;
+}
+
+/** A connection that is kept open. */
+export interface Kept {
+  /** Takes no new calls, answers what runs, and closes; it is not opened again. */
+  close(): Promise<void>;
+}
+
 export interface Engine {
   start(serve: Serve): Promise<void>;
   /** Instances that answer now; all cages when no name is given. */
@@ -77,6 +99,17 @@ export interface Engine {
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown>;
   /** The cage said that it is there again: what is held against its instances is forgotten. */
   revive(cage: string): void;
+  /**
+   * An instance that opened its connection itself is one more of its cage, until what is returned is called. A line that
+   * ended or whose peer leaves is not asked.
+   */
+  adopt(line: Line): () => void;
+  /**
+   * Keeps a connection open to `address` (an interface of another cage, "host:port" or the path of a socket) and answers
+   * calls over it as over its own socket, from `start` on. Resolves when it is open, or at the latest after some seconds
+   * when it is not: it is tried again and again until closed.
+   */
+  dial(address: string): Promise<Kept>;
   /** Tells every instance on every node that subscribed to `subject` (dotted words; a last `*` matches the rest). */
   publish(subject: string, data: unknown): Promise<void>;
   subscribe(subject: string, listener: (data: unknown, from: Instance) => void): () => void;

@@ -4,18 +4,20 @@
  * Each process of a cage listens on a socket named by cage and process (the supervisor holds it, so a call made while a
  * worker restarts waits in the kernel instead of failing). A session to each is dialled on first use and kept; which of
  * them gets a call is balance.ts's business. Who runs is a directory: each supervisor keeps one small file beside its
- * socket, looked at again after half a second. `kv` is one lossy SQLite file for all processes.
+ * socket, looked at again after half a second. Cages that dialled in (`adopt`) are called over their own connection, and
+ * this one is where it dials (dial.ts). `kv` is one lossy SQLite file for all processes.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { CageError, coded } from "../errors.ts";
+import { CageError, coded, Unavailable } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
 import { Balance, type Peer, type PeerState } from "../rpc/balance.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
 import { isStream } from "../rpc/stream.ts";
-import type { Answered, Carry, Engine, Instance, Serve, Stop } from "./engine.ts";
+import { Dial } from "./dial.ts";
+import type { Answered, Carry, Engine, Instance, Kept, Line, Serve, Stop } from "./engine.ts";
 import { Memory } from "./memory.ts";
 
 export interface LocalOptions {
@@ -41,6 +43,11 @@ export class LocalEngine implements Engine {
   readonly #balance = new Balance<Place>();
   readonly #places = new Map<string, Place[]>();
   #seenAt = Number.NEGATIVE_INFINITY;
+  /** Those that dialled in, by cage. */
+  readonly #adopted = new Map<string, readonly Place[]>();
+  #adoptions = 0;
+  readonly #dials = new Set<Dial>();
+  #started = false;
   readonly #repeatable = new Map<string, { readonly at: number; readonly paths: ReadonlySet<string> }>();
   readonly #subscriptions = new Map<string, Set<(data: unknown, from: Instance) => void>>();
   #server: Server | undefined;
@@ -56,6 +63,8 @@ export class LocalEngine implements Engine {
   async start(serve: Serve): Promise<void> {
     this.#serve = serve;
     if (this.#options.listen === undefined) return;
+    this.#started = true;
+    for (const dial of this.#dials) dial.open();
     this.#server = createServer((socket) => {
       const session = new Session(
         socket,
@@ -70,15 +79,52 @@ export class LocalEngine implements Engine {
   }
 
   async discover(cage?: string): Promise<readonly Instance[]> {
-    return this.#registered().filter((instance) => cage === undefined || instance.cage === cage);
+    const dialledIn = [...this.#adopted.values()].flat().filter((place) => this.#open(place) !== undefined);
+    return [...this.#registered(), ...dialledIn.map(({ node, cage, process }) => ({ node, cage, process }))].filter(
+      (instance) => cage === undefined || instance.cage === cage,
+    );
+  }
+
+  adopt(line: Line): () => void {
+    const { node, cage } = line.peer as Instance;
+    const others = this.#adopted.get(cage) ?? [];
+    const taken = new Set(others.filter((other) => other.node === node).map(({ process }) => process));
+    let process = 1;
+    while (taken.has(process)) process++;
+    // A key of its own for each: what was held against one that is gone is not held against the next.
+    const place: Place = { key: `${cage}#dialled in ${++this.#adoptions}`, node, cage, process, line };
+    this.#adopted.set(cage, [...others, place]);
+    return () => {
+      const rest = (this.#adopted.get(cage) ?? []).filter((other) => other !== place);
+      if (rest.length > 0) this.#adopted.set(cage, rest);
+      else this.#adopted.delete(cage);
+    };
+  }
+
+  async dial(address: string): Promise<Kept> {
+    const { me, keyOf } = this.#options;
+    // What is published is between the cages of a node.
+    const dial = new Dial({ address, me, keyOf, handlers: { serve: this.#handlers.serve, event: () => {} } });
+    this.#dials.add(dial);
+    if (this.#started) await dial.open();
+    return {
+      close: async () => {
+        await dial.close();
+        this.#dials.delete(dial);
+      },
+    };
   }
 
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    if (to.node !== undefined && to.node !== this.#options.me.node)
+    let places = this.#placesOf(to.cage);
+    if (to.node !== undefined) places = places.filter(({ node }) => node === to.node);
+    if (places.length === 0)
       return Promise.reject(
-        new CageError("NO_SUCH_CAGE", `${to.cage} on node ${to.node}: the local engine joins one node only`),
+        new CageError(
+          "NO_SUCH_CAGE",
+          `${to.cage} on node ${to.node}: the local engine joins one node only, and who dialled in to it`,
+        ),
       );
-    const places = this.#placesOf(to.cage);
     if (to.via === "all") return this.#everywhere(places, path, args, carry, stop);
     const [only] = places;
     const session = only !== undefined && places.length === 1 ? this.#open(only) : undefined;
@@ -92,7 +138,7 @@ export class LocalEngine implements Engine {
   }
 
   /** One promise from here to the answer: each costs a tenth of a call. */
-  #ask(place: Place, session: Session, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
+  #ask(place: Place, session: Line, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
     return new Promise<unknown>((resolve, reject) => {
       const attempt = this.#balance.begin(place);
       session.ask(path, args, carry, stop, {
@@ -111,6 +157,8 @@ export class LocalEngine implements Engine {
   #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     const session = this.#open(place);
     if (session !== undefined) return session.call(path, args, carry, stop);
+    if (place.line !== undefined)
+      return Promise.reject(new Unavailable(`${place.cage}, which dialled in here, has left; ask again`));
     return unless(stop, this.#session(place)).then((greeted) => greeted.call(path, args, carry, stop));
   }
 
@@ -123,11 +171,11 @@ export class LocalEngine implements Engine {
   ): Promise<readonly Answered<unknown>[]> {
     if (args.some(isStream))
       throw new CageError("BAD_INPUT", "a stream can be taken once, and so not be sent to all instances");
-    const { node } = this.#options.me;
     return await Promise.all(
-      places.map(async ({ process, ...place }) => {
+      places.map(async (place) => {
+        const { node, process } = place;
         try {
-          return { node, process, ok: true, value: await this.#send({ ...place, process }, path, args, carry, stop) };
+          return { node, process, ok: true, value: await this.#send(place, path, args, carry, stop) };
         } catch (error) {
           return { node, process, ok: false, error: coded(error) };
         }
@@ -184,9 +232,16 @@ export class LocalEngine implements Engine {
       this.#seenAt = now;
       this.#places.clear();
       for (const { cage, process } of this.#registered())
-        this.#places.set(cage, [...(this.#places.get(cage) ?? []), placeOf(cage, process)]);
+        this.#places.set(cage, [...(this.#places.get(cage) ?? []), this.#placeOf(cage, process)]);
     }
-    return this.#places.get(cage) ?? [placeOf(cage, 1)];
+    const here = this.#places.get(cage);
+    const dialledIn = this.#adopted.get(cage)?.filter((place) => this.#open(place) !== undefined);
+    if (dialledIn === undefined || dialledIn.length === 0) return here ?? [this.#placeOf(cage, 1)];
+    return here === undefined ? dialledIn : [...here, ...dialledIn];
+  }
+
+  #placeOf(cage: string, process: number): Place {
+    return { key: `${cage}#${process}`, node: this.#options.me.node, cage, process };
   }
 
   async publish(subject: string, data: unknown): Promise<void> {
@@ -196,7 +251,7 @@ export class LocalEngine implements Engine {
     // At most once: an instance that cannot be reached now is not told, and one that hangs holds up no other.
     await Promise.all(
       others.map(({ cage, process }) =>
-        this.#session(placeOf(cage, process)).then(
+        this.#session(this.#placeOf(cage, process)).then(
           (session) => session.publish(subject, data),
           () => {},
         ),
@@ -218,12 +273,16 @@ export class LocalEngine implements Engine {
 
   async drain(): Promise<void> {
     this.#server?.close();
-    await Promise.all([...this.#accepted].map((session) => session.drain()));
+    await Promise.all([
+      ...[...this.#accepted].map((session) => session.drain()),
+      ...[...this.#dials].map((dial) => dial.close()),
+    ]);
   }
 
   async stop(): Promise<void> {
     this.#server?.close();
     for (const session of this.#accepted) session.close();
+    for (const dial of this.#dials) dial.stop();
     for (const socket of this.#dialling) socket.destroy(new Error("this engine stopped"));
     for (const dialled of this.#dialled.values())
       await dialled.then(
@@ -246,8 +305,8 @@ export class LocalEngine implements Engine {
   }
 
   /** The session that is there, if it takes calls: nearly always, and then a call waits for nothing. */
-  #open({ key }: Place): Session | undefined {
-    const session = this.#greeted.get(key);
+  #open({ key, line }: Place): Line | undefined {
+    const session = line ?? this.#greeted.get(key);
     return session !== undefined && !session.ended && !session.leaving ? session : undefined;
   }
 
@@ -309,11 +368,13 @@ export class LocalEngine implements Engine {
 
 /** One process of a cage. */
 interface Place extends Peer {
+  readonly node: string;
   readonly cage: string;
+  /** Of those that dialled in from a node, a number among them. */
   readonly process: number;
+  /** It dialled in, and is called over this. */
+  readonly line?: Line;
 }
-
-const placeOf = (cage: string, process: number): Place => ({ key: `${cage}#${process}`, cage, process });
 
 /** Processes come and go with a save of a configuration, or a crash: soon enough to be seen so late. */
 const seenMs = 500;

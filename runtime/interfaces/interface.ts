@@ -28,6 +28,7 @@
  */
 import type { Server } from "node:net";
 import type { z } from "../../lib/schema.ts";
+import type { Line } from "../engine/engine.ts";
 import type { LogLevel, Request, Trace } from "../request/request.ts";
 import type { Answer, Answers } from "./answers.ts";
 
@@ -80,6 +81,8 @@ export interface InterfaceHost {
   readonly named: boolean;
   /** The key by which a cage, or who goes by such a name, proves it (rpc/hello.ts); undefined when there is none. */
   keyOf(name: string): Uint8Array | undefined;
+  /** Whoever opened this connection can be called over it by this cage, until what is returned is called. */
+  adopt(line: Line): () => void;
   /** Makes `server` accept on an address that the supervisor holds open; PORT_TAKEN with a remedy when it cannot. */
   listen(server: Server, address: { host: string; port: number } | { path: string }): Promise<{ port: number }>;
   /**

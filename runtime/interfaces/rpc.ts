@@ -9,9 +9,20 @@
  * face), then what `answers` name. Arguments are positional: given as they came without parentheses, by $1, $2, ... in
  * them. A peer proves its name with a key that lies under state/keys here as it does there (rpc/hello.ts); that name is the
  * request's principal. It is an outsider all the same: errors bring no stack, and `allow` is of the cage's own socket.
+ *
+ * Reverse connections: a cage that nobody can connect to, behind a firewall, dials out, and is called over that.
+ *
+ *     // config/shop.ts, where it can be reached; cage<typeof Till>("till") in cages/shop then calls it
+ *     interfaces: { door: { protocol: "rpc", host: "0.0.0.0", port: 7100, reverse: ["till"] } }
+ *     // config/till.ts, behind the firewall; who may call what there says `allow`
+ *     dial: ["shop.example.org:7100"]
+ *
+ * Both prove their names: state/keys/shop and state/keys/till of each side are copied to the other's (mode 0600). Nothing
+ * is encrypted: over a network that others can read, the port belongs in a tunnel.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { isAbsolute } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { z } from "../../lib/schema.ts";
 import type { Carry, Instance, Serve } from "../engine/engine.ts";
 import { CageError, coded, told } from "../errors.ts";
@@ -34,6 +45,8 @@ const options = z
       .optional(),
     /** Each holds its packers, some 50 KB; more are closed as they come. */
     maxConnections: z.int().min(1).default(1_000),
+    /** Cages that this one may call over the connection that they opened. */
+    reverse: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "the name of a cage")).default([]),
   })
   .refine(({ port, path }) => (port === undefined) !== (path === undefined), "say either a port or a path");
 
@@ -43,13 +56,16 @@ class Rpc implements Interface {
   readonly #options: Options;
   readonly #host: InterfaceHost;
   readonly #server: Server;
-  readonly #sessions = new Set<Session>();
+  /** Each with when it has ended. */
+  readonly #sessions = new Map<Session, Promise<void>>();
   #port: number | undefined;
 
   constructor(chosen: Options, host: InterfaceHost) {
     this.#options = chosen;
     this.#host = host;
-    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
+    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, (socket) =>
+      this.#accept(socket),
+    );
     this.#server.maxConnections = chosen.maxConnections;
   }
 
@@ -66,12 +82,25 @@ class Rpc implements Interface {
 
   async drain(): Promise<void> {
     this.#server.close();
-    await Promise.all([...this.#sessions].map((session) => session.drain()));
+    await Promise.all([...this.#sessions].map(([session, ended]) => this.#drain(session, ended)));
   }
 
   async stop(): Promise<void> {
     this.#server.close();
-    for (const session of this.#sessions) session.close();
+    for (const session of this.#sessions.keys()) session.close();
+  }
+
+  /** Who can be called over it dials anew, answers what it was asked here, and hangs up. */
+  async #drain(session: Session, ended: Promise<void>): Promise<void> {
+    await session.drain();
+    if (!this.#isReverse(session.peer)) return;
+    const late = new AbortController();
+    await Promise.race([ended, setTimeout(handoverMs, undefined, { ref: false, signal: late.signal }).catch(() => {})]);
+    late.abort();
+  }
+
+  #isReverse(peer: Instance | undefined): boolean {
+    return peer !== undefined && this.#options.reverse.includes(peer.cage);
   }
 
   #accept(socket: Socket): void {
@@ -86,8 +115,22 @@ class Rpc implements Interface {
         event: () => {},
       },
     );
-    this.#sessions.add(session);
-    session.onEnd = () => this.#sessions.delete(session);
+    let leave = () => {};
+    const ended = new Promise<void>((resolve) => {
+      session.onEnd = () => {
+        this.#sessions.delete(session);
+        leave();
+        resolve();
+      };
+    });
+    this.#sessions.set(session, ended);
+    session.ready.then(
+      (peer) => {
+        if (this.#isReverse(peer) && !session.ended) leave = this.#host.adopt(session);
+      },
+      // Who does not prove its name was told so.
+      () => {},
+    );
   }
 
   async #serve(address: string | undefined, ...[peer, path, args, carry, stop, send]: Parameters<Serve>) {
@@ -123,6 +166,10 @@ class Rpc implements Interface {
 }
 
 const noFunction = "(no function)";
+/** A peer whose host is gone says nothing: the kernel asks after so long a silence. */
+const keepAliveMs = 15_000;
+/** For those that are called over their connection to hang up by themselves. */
+const handoverMs = 10_000;
 
 /** A module of a generation never changes, so neither does what can be called in it. */
 const known = new WeakMap<Handler, ReadonlySet<string>>();

@@ -13,7 +13,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { Carry, Instance, Serve, Stop } from "../engine/engine.ts";
+import type { Asker, Carry, Instance, Line, Serve, Stop } from "../engine/engine.ts";
 import { CageError, Cancelled, coded, Overloaded, Unavailable, UnknownOutcome } from "../errors.ts";
 import { flat, revived, type WireError } from "./error.ts";
 import { type CallFrame, type Frame, Framer, kinds } from "./frame.ts";
@@ -47,11 +47,6 @@ export interface SessionOptions {
   readonly speech?: Speech;
 }
 
-export interface Asker {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-}
-
 /** A call of ours that is under way. */
 interface Waiting {
   readonly asker: Asker;
@@ -66,7 +61,7 @@ interface Waiting {
 const earlyFlushBytes = 1024;
 const noStreams: readonly never[] = [];
 
-export class Session {
+export class Session implements Line {
   readonly #stream: Duplex;
   readonly #options: SessionOptions;
   readonly #handlers: Handlers;
@@ -94,7 +89,8 @@ export class Session {
   peer: Instance | undefined;
   /** The peer is draining: new calls belong elsewhere. */
   leaving = false;
-  onEnd: () => void = () => {};
+  onLeaving: () => void = () => {};
+  onEnd: (why: CageError) => void = () => {};
 
   constructor(stream: Duplex, options: SessionOptions, handlers: Handlers) {
     this.#stream = stream;
@@ -425,7 +421,7 @@ export class Session {
       case kinds.bye:
         this.leaving = true;
         this.#untouched = frame[1];
-        return;
+        return this.onLeaving();
       case kinds.stream:
         return this.#took(frame[1]);
       case kinds.item:
@@ -532,7 +528,7 @@ export class Session {
     this.#idle?.();
     this.#drained();
     if (abrupt) this.#stream.destroy();
-    this.onEnd();
+    this.onEnd(error);
   }
 }
 

@@ -114,6 +114,9 @@ export class World {
         );
       },
       revive() {},
+      // There is nobody outside.
+      adopt: () => () => {},
+      dial: async () => ({ async close() {} }),
       publish: async (subject, data) => {
         for (const { subject: wanted, tell } of this.#listeners) if (matches(wanted, subject)) tell(wire(data), me);
       },

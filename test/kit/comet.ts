@@ -32,6 +32,7 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
     answers: new Map(),
     named: true,
     keyOf: () => undefined,
+    adopt: () => () => {},
     listen: (server: Server, address) =>
       new Promise((resolve, reject) => {
         server.once("error", reject);

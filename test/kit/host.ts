@@ -1,6 +1,7 @@
 /** The real Host over plain sockets: for tests of one interface without a whole cage. */
 import type { Server } from "node:net";
 import { Host } from "../../runtime/cage/host.ts";
+import type { Line } from "../../runtime/engine/engine.ts";
 import { parseAnswer } from "../../runtime/interfaces/answers.ts";
 import type { Lease, Services } from "../../runtime/request/request.ts";
 import { keyOf } from "./session.ts";
@@ -25,6 +26,8 @@ export function createHost(
     answers?: Readonly<Record<string, string>>;
     /** Whether the current configuration names it. */
     named?: () => boolean;
+    /** Takes who may be called over a connection of its own. */
+    adopt?: (line: Line) => () => void;
     /** Other modules of the cage, by name, that answers may name. */
     modules?: () => Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   } = {},
@@ -55,6 +58,7 @@ export function createHost(
     named: options.named ?? (() => true),
     lease,
     keyOf,
+    ...(options.adopt ? { adopt: options.adopt } : {}),
     listen: async (server, address) => {
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);

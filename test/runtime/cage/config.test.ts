@@ -3,6 +3,7 @@ import { z } from "../../../lib/schema.ts";
 import { type Protocols, planOf } from "../../../runtime/cage/config.ts";
 import { explain } from "../../../runtime/cage/explain.ts";
 import { secret } from "../../../runtime/cage/secret.ts";
+import { rpc } from "../../../runtime/interfaces/rpc.ts";
 
 const http = {
   protocol: "http",
@@ -39,6 +40,21 @@ describe("a cage's configuration", () => {
   it("takes the protocol's options with their defaults", async () => {
     const { interfaces } = await plan({ interfaces: { web: { protocol: "http", port: 80, timeoutMs: 5 } } });
     expect(interfaces[0]).toMatchObject({ name: "web", options: { port: 80, host: "127.0.0.1" }, timeoutMs: 5 });
+  });
+
+  it("dials addresses, and says how they are written", async () => {
+    const addresses = ["shop.example.org:7100", "/run/shop.sock"];
+    expect(await plan({ dial: addresses })).toMatchObject({ dial: addresses });
+    expect(await failure({ dail: [] })).toBe("config/shop.ts: dail: unknown key; did you mean 'dial'?");
+    expect(await failure({ dial: ["/run/shop.sock", "shop"] })).toBe(
+      'config/shop.ts: dial.1: say "host:port", or the absolute path of a socket',
+    );
+  });
+
+  it("calls over dialled connections from one process only, for only one has them", async () => {
+    const own = { processes: 2, interfaces: { door: { protocol: "rpc", port: 7100, reverse: ["till"] } } };
+    const known = { interfaces: { rpc: async () => rpc }, resources: {} } as unknown as Protocols;
+    await expect(planOf("shop", { own }, known, {})).rejects.toThrow(/interfaces.door.reverse: .* say processes: 1/);
   });
 
   it("goes from defaults over cluster and cage to the environment", async () => {

@@ -163,7 +163,7 @@ describe("a peer that does not read", () => {
       (_, n): Frame => [kinds.call, n + 1, "m.f", [], 5, "t", "s", "info", null],
     );
     const { session, socket } = await deaf(async () => megabyte, calls);
-    await new Promise<void>((resolve) => (session.onEnd = resolve));
+    await new Promise<void>((resolve) => (session.onEnd = () => resolve()));
     expect(socket.writableLength).toBeLessThan(most);
   });
 });

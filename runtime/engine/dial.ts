@@ -1,0 +1,180 @@
+/**
+ * A connection that is kept open from here, to be called over: the side of a reverse connection that nobody can connect to
+ * (the other: interfaces/rpc.ts).
+ *
+ *     const dial = new Dial({ address: "shop.example.org:7100", me, keyOf, handlers });
+ *     await dial.open();      // open, or tried in vain once
+ *     await dial.close();     // BYE, what runs is answered, closed
+ *
+ *     connect, prove --> open --BYE or end--> pause --> connect ...
+ *            `---------- failed ---------------^
+ *
+ * Both sides prove their names, by keys that both have. A pause is 50 to 100 ms at first and doubles to 5 s with each
+ * connection that fails or does not last. When the other side says BYE (a changed configuration, a restart), the old
+ * connection is served a little longer, so that there is always one to call over while the new one opens. Why there is none
+ * is an event `problem`, once for each reason.
+ */
+import { connect, type NetConnectOpts, type Socket } from "node:net";
+import { isAbsolute } from "node:path";
+import { coded, Unavailable } from "../errors.ts";
+import { events } from "../health/events.ts";
+import { outside } from "../request/request.ts";
+import type { KeyOf } from "../rpc/hello.ts";
+import { limits } from "../rpc/limits.ts";
+import { type Handlers, Session } from "../rpc/session.ts";
+import type { Instance } from "./engine.ts";
+
+export interface DialOptions {
+  readonly address: string;
+  readonly me: Instance;
+  readonly keyOf: KeyOf;
+  readonly handlers: Handlers;
+}
+
+const firstPauseMs = 100;
+/** One attempt in so long costs nobody anything, and is as long as an operator waits without wondering. */
+const longestPauseMs = 5_000;
+/** One that lasted so long was well: the next pause is a short one again. */
+const steadyMs = 5_000;
+/** Several times the first pause and a round trip around the world: by then a new connection is open, or none will be soon. */
+const lingerMs = 750;
+/** A peer whose host is gone says nothing: the kernel asks after so long a silence. Firewalls forget later. */
+const keepAliveMs = 15_000;
+
+export class Dial {
+  readonly #options: DialOptions;
+  /** Open ones, each with its goodbye when that was begun: the old and the new for a moment, else one. */
+  readonly #open = new Map<Session, Promise<void> | undefined>();
+  #socket: Socket | undefined;
+  #closed = false;
+  #wake: () => void = () => {};
+  #reported = "";
+
+  constructor(options: DialOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the first attempt has ended, well or not. */
+  open(): Promise<void> {
+    // It lives on: whatever request is current must not be kept by it.
+    return new Promise((tried) => outside(() => void this.#keep(tried)));
+  }
+
+  async close(): Promise<void> {
+    this.#leave();
+    await Promise.all([...this.#open.keys()].map((session) => this.#hangUp(session)));
+  }
+
+  /** At once: what runs is not waited for. */
+  stop(): void {
+    this.#leave();
+    for (const session of this.#open.keys()) session.close();
+  }
+
+  #leave(): void {
+    this.#closed = true;
+    this.#socket?.destroy(new Unavailable("this side stopped dialling"));
+    this.#wake();
+  }
+
+  async #keep(tried: () => void): Promise<void> {
+    for (let failures = 0; !this.#closed; ) {
+      const startedAt = performance.now();
+      try {
+        await this.#connect(tried);
+      } catch (error) {
+        tried();
+        this.#report(error);
+      }
+      const steady = performance.now() - startedAt > steadyMs;
+      if (steady) this.#reported = "";
+      failures = steady ? 0 : failures + 1;
+      if (!this.#closed) await this.#pause(Math.min(firstPauseMs * 2 ** failures, longestPauseMs));
+    }
+  }
+
+  /** Resolves when another one is needed because the peer leaves; rejects when there is none, or it was lost. */
+  async #connect(opened: () => void): Promise<void> {
+    const { address, me, keyOf, handlers } = this.#options;
+    const where = addressOf(address);
+    if (where === undefined) throw new Unavailable(`${address} is no address`);
+    const socket = connect({ ...where, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs });
+    this.#socket = socket;
+    await connected(socket);
+    const session = new Session(socket, { me, side: "dialled", keyOf }, handlers);
+    // It may be refused after the peer's own proof was good, so this says more than `ready`.
+    const used = new Promise<void>((resolve, reject) => {
+      session.onLeaving = () => {
+        setTimeout(() => void this.#hangUp(session), lingerMs).unref();
+        resolve();
+      };
+      session.onEnd = (why) => {
+        this.#open.delete(session);
+        reject(why);
+      };
+    });
+    await Promise.race([session.ready, used]);
+    this.#socket = undefined;
+    if (!session.ended) this.#open.set(session, undefined);
+    if (this.#closed) await this.#hangUp(session);
+    opened();
+    await used;
+  }
+
+  #hangUp(session: Session): Promise<void> {
+    const begun = this.#open.get(session);
+    if (begun !== undefined) return begun;
+    const done = session.drain().then(() => session.close());
+    if (this.#open.has(session)) this.#open.set(session, done);
+    return done;
+  }
+
+  /** Between half and all of it: cages that lost the same peer do not come back at the same moment. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms * (0.5 + Math.random() / 2)).unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #report(thrown: unknown): void {
+    const error = coded(thrown);
+    if (this.#closed || error.message === this.#reported) return;
+    this.#reported = error.message;
+    events.emit("problem", { what: `dialling ${this.#options.address} (it is tried again and again)`, error });
+  }
+}
+
+/** Of "host:port", "[::1]:port" or an absolute path that fits into a socket's address; undefined for anything else. */
+export function addressOf(text: string): NetConnectOpts | undefined {
+  if (isAbsolute(text)) return Buffer.byteLength(text) <= 107 ? { path: text } : undefined;
+  const [, six, name, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  const host = six ?? name;
+  return host !== undefined && port >= 1 && port <= 65_535 ? { host, port } : undefined;
+}
+
+/** A firewall that drops what it does not like answers nothing, for minutes. */
+function connected(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(
+      () => socket.destroy(new Unavailable(`nobody answered within ${limits.helloMs} ms`)),
+      limits.helloMs,
+    ).unref();
+    const fail = (cause: Error) => {
+      clearTimeout(late);
+      reject(
+        cause instanceof Unavailable ? cause : new Unavailable(`it cannot be reached (${cause.message})`, { cause }),
+      );
+    };
+    socket.once("error", fail);
+    socket.once("connect", () => {
+      clearTimeout(late);
+      socket.off("error", fail);
+      resolve();
+    });
+  });
+}
