@@ -9,7 +9,8 @@
  *     connect, prove --> open --BYE or end--> pause --> connect ...
  *            `---------- failed ---------------^
  *
- * Both sides prove their names, by keys that both have. A pause is 50 to 100 ms at first and doubles to 5 s with each
+ * Both sides prove their names, by keys that both have, and say every 15 s that they are alive, so that one that was cut
+ * without a word is noticed within a minute. A pause is 50 to 100 ms at first and doubles to 5 s with each
  * connection that fails or does not last. When the other side says BYE (a changed configuration, a restart), the old
  * connection is served a little longer, so that there is always one to call over while the new one opens. Why there is none
  * is an event `problem`, once for each reason.
@@ -38,8 +39,6 @@ const longestPauseMs = 5_000;
 const steadyMs = 5_000;
 /** Several times the first pause and a round trip around the world: by then a new connection is open, or none will be soon. */
 const lingerMs = 750;
-/** A peer whose host is gone says nothing: the kernel asks after so long a silence. Firewalls forget later. */
-const keepAliveMs = 15_000;
 
 export class Dial {
   readonly #options: DialOptions;
@@ -98,10 +97,10 @@ export class Dial {
     const { address, me, keyOf, handlers } = this.#options;
     const where = addressOf(address);
     if (where === undefined) throw new Unavailable(`${address} is no address`);
-    const socket = connect({ ...where, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs });
+    const socket = connect({ ...where, noDelay: true });
     this.#socket = socket;
     await connected(socket);
-    const session = new Session(socket, { me, side: "dialled", keyOf }, handlers);
+    const session = new Session(socket, { me, side: "dialled", keyOf, beatMs: limits.beatMs }, handlers);
     // It may be refused after the peer's own proof was good, so this says more than `ready`.
     const used = new Promise<void>((resolve, reject) => {
       session.onLeaving = () => {

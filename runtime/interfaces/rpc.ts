@@ -28,6 +28,7 @@ import type { Carry, Instance, Serve } from "../engine/engine.ts";
 import { CageError, coded, told } from "../errors.ts";
 import type { Request } from "../request/request.ts";
 import { invoke, paths } from "../rpc/api.ts";
+import { limits } from "../rpc/limits.ts";
 import { Session } from "../rpc/session.ts";
 import { isStream } from "../rpc/stream.ts";
 import { answerWith } from "./answers.ts";
@@ -63,9 +64,7 @@ class Rpc implements Interface {
   constructor(chosen: Options, host: InterfaceHost) {
     this.#options = chosen;
     this.#host = host;
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, (socket) =>
-      this.#accept(socket),
-    );
+    this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
     this.#server.maxConnections = chosen.maxConnections;
   }
 
@@ -108,7 +107,12 @@ class Rpc implements Interface {
     const session = new Session(
       socket,
       // Which node this is, is no outsider's to know.
-      { me: { node: "-", cage: this.#host.cage }, side: "accepted", keyOf: (cage) => this.#host.keyOf(cage) },
+      {
+        me: { node: "-", cage: this.#host.cage },
+        side: "accepted",
+        keyOf: (cage) => this.#host.keyOf(cage),
+        beatMs: limits.beatMs,
+      },
       {
         serve: (from, path, args, carry, stop, send) => this.#serve(address, from, path, args, carry, stop, send),
         // What is published is between cages.
@@ -166,8 +170,6 @@ class Rpc implements Interface {
 }
 
 const noFunction = "(no function)";
-/** A peer whose host is gone says nothing: the kernel asks after so long a silence. */
-const keepAliveMs = 15_000;
 /** For those that are called over their connection to hang up by themselves. */
 const handoverMs = 10_000;
 

@@ -26,6 +26,7 @@ export const kinds = {
   end: 10,
   credit: 11,
   stop: 12,
+  beat: 13,
 } as const;
 
 export type CallFrame = readonly [
@@ -55,7 +56,8 @@ export type Frame =
   | readonly [typeof kinds.item, number, number, unknown]
   | readonly [typeof kinds.end, number, number, WireError | null]
   | readonly [typeof kinds.credit, number, number, number, number]
-  | readonly [typeof kinds.stop, number, number];
+  | readonly [typeof kinds.stop, number, number]
+  | readonly [typeof kinds.beat];
 
 export class Framer {
   readonly #writer = new FrameWriter();
@@ -151,6 +153,7 @@ const shapes: { readonly [Kind in keyof typeof kinds]: (f: readonly unknown[]) =
   end: (f) => isId(f[1]) && isId(f[2]) && (f[3] === null || isRecord(f[3])),
   credit: (f) => isId(f[1]) && isId(f[2]) && isId(f[3]) && isId(f[4]),
   stop: (f) => isId(f[1]) && isId(f[2]),
+  beat: () => true,
 };
 const byKind = Object.keys(kinds).map((kind) => shapes[kind as keyof typeof kinds]);
 

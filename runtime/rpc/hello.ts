@@ -18,8 +18,8 @@ export interface Speech {
   readonly features: readonly string[];
 }
 
-/** 1.1 brought streams. */
-export const speech: Speech = { version: [1, 1], features: ["streams"] };
+/** 1.1 brought streams, 1.2 beats. */
+export const speech: Speech = { version: [1, 2], features: ["streams", "beats"] };
 
 export type Side = "dialled" | "accepted";
 

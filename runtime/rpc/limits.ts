@@ -18,6 +18,10 @@ export const limits = {
   streamsPerCall: 8,
   /** A peer on the same host answers the handshake within milliseconds; a hung one must not hold a call to its deadline. */
   helloMs: 5_000,
+  /** Between hosts: a firewall forgets a connection that is silent for a minute or more, and tells neither side. */
+  beatMs: 15_000,
+  /** So many beats without a byte from the peer, and it is gone: calls to it would wait for nothing until their deadline. */
+  beatsMissed: 3,
   /** Causes behind an error that go along: deeper ones explain the callee's insides, not what the caller may do. */
   causes: 5,
   /** Characters of a stack that go along: the frames that matter stand first. */

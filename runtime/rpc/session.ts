@@ -43,6 +43,8 @@ export interface SessionOptions {
   /** Whom the dialling side means to reach; another that answers is refused. */
   readonly expect?: string;
   readonly keyOf: KeyOf;
+  /** Says that it is alive so often, and ends when the peer does not; for connections that may die without a word. */
+  readonly beatMs?: number;
   /** Another release's, for tests. */
   readonly speech?: Speech;
 }
@@ -77,6 +79,8 @@ export class Session implements Line {
   #lastId = 0;
   #ended: CageError | undefined;
   #draining = false;
+  #beating: NodeJS.Timeout | undefined;
+  #missed = 0;
   /** The peer left having answered all it had begun: what it did not answer, it did not do. */
   #untouched = false;
   #proven = false;
@@ -96,7 +100,10 @@ export class Session implements Line {
     this.#stream = stream;
     this.#options = options;
     this.#handlers = handlers;
-    this.#speech = options.speech ?? speech;
+    const { version, features } = options.speech ?? speech;
+    // Who names it promises to beat.
+    const kept = options.beatMs === undefined ? features.filter((feature) => feature !== "beats") : features;
+    this.#speech = { version, features: kept };
     this.#framer.maxBytes = limits.strangerBytes;
     this.ready = new Promise((resolve, reject) => {
       this.#said = resolve;
@@ -396,6 +403,7 @@ export class Session implements Line {
 
   #read(chunk: Buffer): void {
     if (this.#ended) return;
+    this.#missed = 0;
     try {
       this.#framer.decode(chunk, (frame, bytes) => this.#take(frame, bytes));
     } catch (error) {
@@ -435,6 +443,8 @@ export class Session implements Line {
         return this.#sending(frame[1], frame[2])?.credit(frame[3], frame[4]);
       case kinds.stop:
         return this.#sending(frame[1], frame[2])?.stop();
+      case kinds.beat:
+        return;
       case kinds.hello:
       case kinds.proof:
         throw new CageError("PROTOCOL", "the peer said hello a second time");
@@ -480,7 +490,15 @@ export class Session implements Line {
     verify(frame[1], theirs, keyOf);
     this.#proven = true;
     this.#framer.maxBytes = limits.frameBytes;
+    if (this.#speech.features.includes("beats"))
+      this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
     this.#said(this.peer);
+  }
+
+  /** Counted, not timed: a turn of our own event loop that takes a minute is one beat, and no fault of the peer's. */
+  #beat(): void {
+    if (this.#missed++ < limits.beatsMissed) return void this.#send([kinds.beat]);
+    this.#end(new Unavailable(`${this.#name} fell silent`));
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------
@@ -507,6 +525,7 @@ export class Session implements Line {
   #end(error: CageError, abrupt = true): void {
     if (this.#ended) return;
     this.#ended = error;
+    clearInterval(this.#beating);
     this.#failed(error);
     const outcome = this.#untouched
       ? new Unavailable(`${this.#name} left before it began this call`, { cause: error })
