@@ -23,5 +23,5 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
   });
   const reported = (error: unknown): void => events.emit("problem", { what: request.label, error });
   const piece = new Piece<unknown>(request, { resolve() {}, reject: reported }, { over() {} });
-  outside(() => piece.begin(() => Promise.resolve().then(work)));
+  outside(() => piece.begin(request.startedAt, () => Promise.resolve().then(work)));
 }
