@@ -4,7 +4,7 @@
  *
  *     const dial = new Dial({ address: "shop.example.org:7100", me, keyOf, handlers });
  *     await dial.open();      // open, or tried in vain once
- *     await dial.close();     // BYE, what runs is answered, closed
+ *     await dial.close();     // BYE, what runs is answered, closed (`retire` when another takes its place)
  *
  *     connect, prove --> open --BYE or end--> pause --> connect ...
  *            `---------- failed ---------------^
@@ -57,6 +57,13 @@ export class Dial {
   open(): Promise<void> {
     // It lives on: whatever request is current must not be kept by it.
     return new Promise((tried) => outside(() => void this.#keep(tried)));
+  }
+
+  /** As `close`, but it is served a little longer: when another one has opened in its place, no call meets neither. */
+  async retire(): Promise<void> {
+    this.#leave();
+    if (this.#open.size > 0) await new Promise((resolve) => setTimeout(resolve, lingerMs).unref());
+    await this.close();
   }
 
   async close(): Promise<void> {

@@ -83,7 +83,7 @@ export interface Line {
 
 /** A connection that is kept open. */
 export interface Kept {
-  /** Takes no new calls, answers what runs, and closes; it is not opened again. */
+  /** Takes no new calls, answers what runs, and closes, after a moment in which another may take its place. */
   close(): Promise<void>;
 }
 

@@ -109,7 +109,7 @@ export class LocalEngine implements Engine {
     if (this.#started) await dial.open();
     return {
       close: async () => {
-        await dial.close();
+        await dial.retire();
         this.#dials.delete(dial);
       },
     };

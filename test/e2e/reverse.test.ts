@@ -21,6 +21,15 @@ beforeAll(async () => {
 import type * as Till from "../../../till.ts";
 export const ask = (name: string, module: "money" | "safe") =>
   cage<typeof Till>(name)[module].count(2).catch((error: { code: string }) => error.code);
+/** Asks on and on; what went wrong. */
+export async function keep(ms: number): Promise<unknown[]> {
+  const failed: unknown[] = [];
+  for (const until = Date.now() + ms; Date.now() < until; await new Promise(setImmediate)) {
+    const answer = await ask("till", "money");
+    if (typeof answer === "string") failed.push(answer);
+  }
+  return failed;
+}
 `,
       "till.ts": `export declare namespace money { const count: (n: number) => number }
 export declare namespace safe { const count: (n: number) => number }
@@ -88,9 +97,11 @@ it("is called again after either side was killed", { timeout: 90_000 }, async ()
   await answers();
 });
 
-it("goes to another address with a save", { timeout: 60_000 }, async () => {
+it("goes to another address with a save, and no call fails over it", { timeout: 60_000 }, async () => {
+  const kept = shop.ok("call", "shop", "keep", "4000");
   edge.write({ "config/till.ts": dialling(ports[1]) });
   await edge.ok("reload", "till");
+  expect(JSON.parse(await kept)).toEqual([]);
   await answers();
   edge.write({ "config/till.ts": dialling(ports[1]).replace("dial:", "dail:") });
   const refused = await edge.cage("reload", "till");

@@ -179,6 +179,26 @@ describe("a cage that only dialled out", () => {
     expect(await shop.call({ cage: "till" }, "m.f", [], carry)).toBe(7);
   });
 
+  it("can be called all the time while it turns to another address", async () => {
+    const shop = await engineOf("shop", nothing);
+    const [one, two] = [await doorOf(shop, ["till"]), await doorOf(shop, ["till"])];
+    const till = await engineOf("till", () => 7);
+    const kept = await till.dial(`127.0.0.1:${one.port}`);
+    await expect.poll(() => outcome(shop.call({ cage: "till" }, "m.f", [], carry))).toBe(7);
+    let turned = false;
+    const turning = till
+      .dial(`127.0.0.1:${two.port}`)
+      .then(() => kept.close())
+      .then(() => (turned = true));
+    while (!turned) {
+      expect(await shop.call({ cage: "till" }, "m.f", [], carry)).toBe(7);
+      await new Promise(setImmediate);
+    }
+    await turning;
+    await one.door.stop();
+    expect(await shop.call({ cage: "till" }, "m.f", [], carry)).toBe(7);
+  });
+
   it("is not called where it is not named", async () => {
     const shop = await engineOf("shop", nothing);
     const { port } = await doorOf(shop, ["till"]);
