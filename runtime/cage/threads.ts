@@ -129,9 +129,8 @@ export class Threads {
     args: readonly unknown[],
   ): Promise<unknown> {
     const { id, trace, label, remaining: remainingMs, logLevel } = request;
-    const texts = this.#wants(thread, keyOf({ generation: generation.id, file }))
-      ? partOf(generation.cells, file).texts
-      : undefined;
+    const key = keyOf({ generation: generation.id, file });
+    const texts = this.#wants(thread, key) ? partOf(generation.cells, file).texts : undefined;
     const task: Task = {
       generation: generation.id,
       file,
@@ -166,6 +165,8 @@ export class Threads {
       try {
         thread.worker.postMessage(task);
       } catch (cause) {
+        // The texts went nowhere: the next task brings them.
+        if (texts !== undefined) thread.loaded.splice(thread.loaded.indexOf(key), 1);
         settle(() =>
           reject(
             new CageError("BAD_INPUT", `${name}: its arguments cannot go to a thread: ${(cause as Error).message}`, {
