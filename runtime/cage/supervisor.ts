@@ -120,7 +120,9 @@ export class Supervisor {
     this.#enter("stopping");
     const gone = new Promise<void>((resolve) => (this.#gone = resolve));
     const late = setTimeout(() => this.#all.map((worker) => worker.kill()), drainMs);
-    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    for (const worker of this.#all) worker.drain();
+    // Whoever looks for an instance finds none from now on.
+    this.#register();
     if (this.#all.length > 0) await gone;
     clearTimeout(late);
     this.#leave(0);
@@ -254,8 +256,9 @@ export class Supervisor {
   #muster(): void {
     if (this.#state !== "ready" || this.#serving === undefined) return;
     for (let number = 2; number <= this.#wanted; number++) if (!this.#others.has(number)) this.#spawn(number);
-    for (const [number, other] of this.#others) if (number > this.#wanted) other.tell({ kind: "drain" });
-    if (this.#all.every((worker) => worker.ready))
+    for (const [number, other] of this.#others) if (number > this.#wanted && !other.leaving) other.drain();
+    this.#register();
+    if (this.#all.every((worker) => worker.ready || worker.leaving))
       void this.#status().then((status) => this.#notify({ ok: true, status }));
   }
 
@@ -269,6 +272,8 @@ export class Supervisor {
     if (this.#state === "stopping") return;
     // Not wanted any more, or left behind by what failed.
     if (!first && (worker.number > this.#wanted || this.#state === "failed")) return;
+    // Not wanted when it was told to leave, and wanted again since.
+    if (!first && worker.leaving) return this.#muster();
     this.#lastExit = { at: Date.now(), why };
     const shown = first ? "the worker" : `process ${worker.number}`;
     this.#say(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, true);
@@ -296,7 +301,7 @@ export class Supervisor {
 
   #fail(): void {
     this.#enter("failed");
-    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    for (const worker of this.#all) worker.drain();
     this.#say(
       `${this.#options.cage}: ${this.#deaths.length} crashes in ${crashes.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
     );

@@ -14,6 +14,7 @@ import type * as Api from "./api.ts";
 const many = cage<typeof Api>("many");
 export const routes = {
   "GET /": () => ({ pid: process.pid, version: ${version}, level: request.logLevel }),
+  "GET /slow": async () => { await new Promise((later) => setTimeout(later, 2_500)); return { pid: process.pid }; },
   "GET /done": async () => (await cage<typeof Api>("many", { via: "all" }).done.list()).map((each) => each.ok && each.value),
   "POST /later/:id": async (ask: { params: { id: string } }) => await many.retry({ id: ask.params.id }).done.add(ask.params.id, process.pid),
 };
@@ -181,7 +182,16 @@ describe("a cage of several processes", () => {
       const { others } = await status();
       return others.length === 3 && others.every(({ worker }) => worker !== undefined);
     });
+    // They finish what they have begun, though more is saved meanwhile.
+    const slow = Promise.all(Array.from({ length: 12 }, () => ask("/slow")));
     project.write({ "config/many.ts": config(1) });
+    const generation = async () => (await status()).worker?.generation ?? 0;
+    for (const version of [7, 8]) {
+      const before = await generation();
+      project.write({ "cages/many/web.ts": web(version) });
+      await eventually("it is saved", async () => (await generation()) > before);
+    }
+    expect(await slow).toHaveLength(12);
     await eventually("there is one", async () => (await status()).others.length === 0);
     await all(pids(await status()));
   });
