@@ -315,9 +315,9 @@ export class Cage {
     this.stale.stop();
     this.#canary.stop();
     this.#overdue.stop();
-    await this.engine.drain();
     const open = await this.openInterfaces();
-    const drained = Promise.all(open.map((row) => row.interface.drain()));
+    // All at once: a long call must not leave the other ways in open until there is no time left to close them.
+    const drained = Promise.all([this.engine.drain(), ...open.map((row) => row.interface.drain())]);
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
     await this.#threads?.stop();
