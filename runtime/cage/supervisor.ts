@@ -82,6 +82,9 @@ export class Supervisor {
   /** How many processes the configuration wants, and which generation is for good: by the first's word. */
   #wanted = 1;
   #serving: number | undefined;
+  /** What all of them served before that, to go back to; undefined while they do. */
+  #before: number | undefined;
+  #goingBack = false;
   #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
@@ -213,11 +216,17 @@ export class Supervisor {
       case "release":
         return this.#listeners.release(message.address, from.number);
       case "serving":
+        if (message.generation !== this.#serving) {
+          this.#before = this.#goingBack ? undefined : this.#serving;
+          this.#goingBack = false;
+        }
         this.#serving = message.generation;
         this.#wanted = message.processes;
         for (const other of this.#others.values())
           if (other.ready) other.tell({ kind: "follow", generation: message.generation });
         return this.#muster();
+      case "cannot":
+        return this.#goBack(from, message.generation, message.message);
       case "ahead": {
         const { id, verb, args } = message;
         return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
@@ -228,7 +237,7 @@ export class Supervisor {
       case "ready":
         return this.#ready(from);
       case "failed":
-        if (from !== this.#worker) return;
+        if (from !== this.#worker && this.#notified) return;
         this.#failure = {
           code: "LOAD",
           message: message.message,
@@ -262,6 +271,26 @@ export class Supervisor {
       void this.#status().then((status) => this.#notify({ ok: true, status }));
   }
 
+  /** All swap or none: what one of them cannot serve, none does. */
+  #goBack(from: Process, generation: number, why: string): void {
+    if (generation !== this.#serving || from.leaving || this.#goingBack) return;
+    const { cage } = this.#options;
+    const failed = (sentence: string): void => {
+      this.#goingBack = false;
+      this.#say(`${cage}: process ${from.number} cannot serve generation ${generation} (${why}); ${sentence}\n`, true);
+    };
+    if (this.#before === undefined || this.#worker === undefined) {
+      failed("there is none to go back to, so it is started anew");
+      return from.tell({ kind: "drain" });
+    }
+    failed(`all go back to generation ${this.#before}`);
+    this.#goingBack = true;
+    this.#worker.ask("rollback", { generation: this.#before }, answerMs("rollback")).catch((error: Error) => {
+      failed(`nor can they go back: ${error.message}`);
+      from.tell({ kind: "drain" });
+    });
+  }
+
   #died(worker: Process, why: string): void {
     this.#listeners.forget(worker.number);
     const first = worker === this.#worker;
@@ -282,6 +311,12 @@ export class Supervisor {
       const failure = this.#failure ?? { code: "INTERNAL", message: `the cage ended while starting (${why})` };
       this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
       return this.#leave(1);
+    }
+    if (!first && !this.#notified && this.#state === "ready") {
+      // Likewise; the first has only begun to.
+      const failure = this.#failure ?? { code: "INTERNAL", message: `${shown} ended while starting (${why})` };
+      this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
+      return void this.stop();
     }
     const nowMs = Date.now();
     this.#deaths.push(nowMs);

@@ -56,10 +56,9 @@ function drain(code = 0): void {
 const link = linkToSupervisor({
   ask: (verb, args) => cage.ask(verb, args),
   follow: (generation) =>
-    // One that cannot serve what the others serve is started anew.
     void cage.follow(generation).catch((error: Error) => {
-      process.stderr.write(`${error.stack}\n`);
-      drain(1);
+      events.emit("problem", { what: `following generation ${generation}`, error });
+      link.cannot(generation, error.message);
     }),
   drain: () => drain(),
   orphaned: () => drain(),

@@ -196,6 +196,41 @@ describe("a cage of several processes", () => {
     await all(pids(await status()));
   });
 
+  it("goes back in all of them when one cannot serve what was saved", async () => {
+    project.write({ "config/many.ts": config(3) });
+    const row = await eventually("there are three", async () => {
+      const row = await status();
+      return row.others.length === 2 && row.others.every(({ worker }) => worker !== undefined) && row;
+    });
+    const before = row.worker?.generation ?? 0;
+    project.write({
+      "cages/many/web.ts": `${web(9)}if (process.title.includes("#2")) throw new Error("only in the second");\n`,
+    });
+    await eventually("all of them are back", async () => {
+      const { worker, others } = await status();
+      const now = worker?.generation ?? 0;
+      return now > before + 1 && others.every((other) => other.worker?.generation === now);
+    });
+    await all(pids(row), ({ version }) => version !== 9);
+    expect((await status()).stderr.join("\n")).toMatch(
+      /process 2 cannot serve .* \(.*only in the second.*\); all go back to/s,
+    );
+    project.write({ "cages/many/web.ts": web(10) });
+    await all(pids(row), ({ version }) => version === 10);
+  });
+
+  it("does not start, and says why, when one of them does not", async () => {
+    project.write({
+      "cages/odd/api.ts": `if (process.title.includes("#2")) throw new Error("only in the second");\n`,
+      "config/odd.ts": "export const config = { processes: 2 };\n",
+    });
+    const ran = await project.cage("start", "odd");
+    expect([ran.code, ran.stdout + ran.stderr]).toEqual([1, expect.stringContaining("only in the second")]);
+    expect((JSON.parse(await project.ok("list", "--json")) as InstanceStatus[]).map(({ cage }) => cage)).toEqual([
+      "many",
+    ]);
+  });
+
   it("leaves nobody behind when it is stopped", async () => {
     project.write({ "config/many.ts": config(2) });
     const row = await eventually("there are two", async () => {
