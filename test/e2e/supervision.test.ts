@@ -144,3 +144,15 @@ export const hang = () => new Promise((_, reject) => request.signal.addEventList
   caller.kill("SIGKILL");
   await stopped;
 });
+
+it("a stop lets background work finish", async () => {
+  project = createProject({
+    "cages/busy/api.ts": `import { background, log } from "#runtime";
+export const begin = () => background(() => new Promise<void>((done) => setTimeout(() => { log.info("done all the same"); done(); }, 1_500)));
+`,
+  });
+  await project.ok("start");
+  await project.ok("call", "busy", "begin");
+  await project.ok("stop");
+  expect(await project.ok("logs", "busy")).toContain("done all the same");
+});
