@@ -83,21 +83,23 @@ export class Host implements InterfaceHost {
     try {
       work.accepted?.(request);
       const room = this.gate.enter(request);
-      if (room === undefined) piece.begin(enter, this, request, runner);
-      else
+      if (room !== undefined)
         room.then(
-          () => piece.begin(enter, this, request, runner),
+          () => piece.enter(enter, this, request, runner),
           (error: unknown) => piece.fail(error),
         );
+      // One that has no time at all is refused as if it had waited.
+      else if (request.deadline <= request.startedAt) piece.enter(enter, this, request, runner);
+      else piece.begin(request.startedAt, enter, this, request, runner);
     } catch (error) {
       piece.fail(error);
     }
   }
 
   /** A piece of work is over (piece.ts). */
-  over(request: Request, enteredAt: number | undefined): void {
+  over(request: Request, enteredAt: number | undefined, at: number): void {
     this.running.delete(request);
-    if (enteredAt !== undefined) this.gate.leave(enteredAt);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt, at);
   }
 
   module(request: Request): Handler {

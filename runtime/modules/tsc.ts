@@ -32,7 +32,7 @@ export interface Check {
   readonly folder: string;
   /** Of the generation, absolute. */
   readonly files: readonly string[];
-  /** Nobody waits for it: the lowest priority. */
+  /** Nobody waits for it: a low priority. */
   readonly polite: boolean;
   readonly signal: AbortSignal;
 }
@@ -125,7 +125,9 @@ async function run(cwd: string, args: readonly string[], polite: boolean, signal
   });
   if (polite && child.pid !== undefined) {
     try {
-      setPriority(child.pid, constants.priority.PRIORITY_LOW);
+      // A tenth of what others get where all want the processor. The lowest would be one part in seventy, and an author's
+      // types come after minutes.
+      setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
     } catch {
       // It has ended already.
     }

@@ -1,5 +1,5 @@
 /**
- * Checks the types of a cage after its swaps: in the background, when nothing was saved for a second, at the lowest
+ * Checks the types of a cage after its swaps: in the background, when nothing was saved for a second, at a low
  * priority, one cage of a project at a time. A swap never waits for it, unless the cage's configuration says so.
  *
  *     const types = new Types({ where, stateDir, mode: () => "background", current: () => loader.current });

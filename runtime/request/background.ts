@@ -45,5 +45,5 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
     for (const look of waiting) look();
   };
   const piece = new Piece<unknown>(request, { resolve() {}, reject: reported }, { over });
-  outside(() => piece.begin(() => Promise.resolve().then(work)));
+  outside(() => piece.begin(request.startedAt, () => Promise.resolve().then(work)));
 }

@@ -138,8 +138,8 @@ export class Gate {
   }
 
   /** Gives back the slot that was entered at `since` (ms on the gate's clock). */
-  leave(since: number): void {
-    const heldMs = this.#clock() - since;
+  leave(since: number, at = this.#clock()): void {
+    const heldMs = at - since;
     this.#heldMs += (heldMs - this.#heldMs) * Math.max(newestWeight, 1 / ++this.#measured);
     if (this.#adaptive !== undefined) this.#limit = this.#adaptive.sample(heldMs, this.#running);
     this.#running--;

@@ -10,7 +10,7 @@
  * "request.lingered" says when that was later, "request.overdue" that it still is not.
  */
 import type { CageError } from "../errors.ts";
-import { events } from "../health/events.ts";
+import { type Events, events } from "../health/events.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import { now, type Request, run } from "./request.ts";
 
@@ -25,8 +25,8 @@ export interface Asker<T> {
 
 /** Where it runs. */
 export interface Slot {
-  /** Called once, when it is over; `enteredAt` is when it began to run, undefined when it never did. */
-  over(request: Request, enteredAt: number | undefined): void;
+  /** Called once, when it is over, at `at`; `enteredAt` is when it began to run, undefined when it never did. */
+  over(request: Request, enteredAt: number | undefined, at: number): void;
 }
 
 export class Piece<T> {
@@ -44,65 +44,69 @@ export class Piece<T> {
     this.#slot = slot;
   }
 
-  /** Runs it now: it has its slot. */
-  begin<A extends unknown[]>(work: (...args: A) => T | Promise<T>, ...args: A): void {
+  /** Runs it: it has its slot, since `enteredAt`. */
+  begin<A extends unknown[]>(enteredAt: number, work: (...args: A) => T | Promise<T>, ...args: A): void {
     const request = this.#request;
-    this.#enteredAt = now();
+    this.#enteredAt = enteredAt;
     let running: T | Promise<T>;
     try {
-      // Stopped between being let in and coming here.
-      if (request.stopped !== undefined) throw request.stopped;
       running = run(request, work, ...args);
     } catch (error) {
       return this.fail(error);
     }
     if (!isPromise(running)) return this.#succeed(running);
-    const forget = request.onStop((why) => this.#stop(why));
+    const stopped = (why: CageError): void => this.#stop(why);
+    request.listen(stopped);
     running.then(
       (value) => {
-        forget();
+        request.forget(stopped);
         this.#succeed(value);
       },
       (error: unknown) => {
-        forget();
+        request.forget(stopped);
         this.fail(error);
       },
     );
   }
 
+  /** It waited for its slot, and has it now. */
+  enter<A extends unknown[]>(work: (...args: A) => T | Promise<T>, ...args: A): void {
+    // Stopped between being let in and coming here.
+    const { stopped } = this.#request;
+    this.#enteredAt = now();
+    if (stopped === undefined) this.begin(this.#enteredAt, work, ...args);
+    else this.fail(stopped);
+  }
+
   /** It threw, or was not let in. */
   fail(error: unknown): void {
-    this.#end(error);
+    const at = now();
+    this.#end(error, at);
     if (this.#stoppedAt !== undefined) return;
-    this.#tell(error);
+    this.#tell(error, at);
     this.#asker.reject(error);
   }
 
   #succeed(value: T): void {
-    this.#end(undefined);
+    const at = now();
+    this.#end(undefined, at);
     if (this.#stoppedAt !== undefined) return;
-    this.#tell(undefined);
+    this.#tell(undefined, at);
     this.#asker.resolve(value);
   }
 
   #stop(why: CageError): void {
-    this.#stoppedAt = now();
-    this.#alarm = alarmAt(now() + overdueMs, () => this.#overdue());
-    this.#tell(why);
+    const at = now();
+    this.#stoppedAt = at;
+    this.#alarm = alarmAt(at + overdueMs, () => this.#overdue());
+    this.#tell(why, at);
     this.#asker.reject(why);
   }
 
-  #tell(error: unknown): void {
+  #tell(error: unknown, at: number): void {
     const request = this.#request;
-    events.emit("request.done", {
-      interface: request.interface,
-      label: request.label,
-      durationMs: now() - request.startedAt,
-      waitedMs: (this.#enteredAt ?? request.startedAt) - request.startedAt,
-      generation: request.generation,
-      error,
-      id: request.id,
-    });
+    const waitedMs = (this.#enteredAt ?? request.startedAt) - request.startedAt;
+    events.emit("request.done", new Done(request, at - request.startedAt, waitedMs, error));
   }
 
   #overdue(): void {
@@ -110,20 +114,45 @@ export class Piece<T> {
     events.emit("request.overdue", { interface: name, label, overdueMs, generation, id });
   }
 
-  #end(error: unknown): void {
+  #end(error: unknown, at: number): void {
     const request = this.#request;
     request.end();
-    this.#slot.over(request, this.#enteredAt);
+    this.#slot.over(request, this.#enteredAt, at);
     if (this.#stoppedAt === undefined) return;
     if (this.#alarm !== undefined) dismiss(this.#alarm);
     events.emit("request.lingered", {
       interface: request.interface,
       label: request.label,
-      lingeredMs: now() - this.#stoppedAt,
+      lingeredMs: at - this.#stoppedAt,
       generation: request.generation,
       error,
       id: request.id,
     });
+  }
+}
+
+/** The event of each request: its id is made only for who reads it. */
+class Done implements Readonly<Events["request.done"]> {
+  readonly interface: string;
+  readonly label: string;
+  readonly durationMs: number;
+  readonly waitedMs: number;
+  readonly generation: number;
+  readonly error: unknown;
+  readonly #request: Request;
+
+  constructor(request: Request, durationMs: number, waitedMs: number, error: unknown) {
+    this.interface = request.interface;
+    this.label = request.label;
+    this.durationMs = durationMs;
+    this.waitedMs = waitedMs;
+    this.generation = request.generation;
+    this.error = error;
+    this.#request = request;
+  }
+
+  get id(): string {
+    return this.#request.id;
   }
 }
 

@@ -96,6 +96,8 @@ export interface RequestOptions {
   readonly retry?: { readonly id: string; readonly attempt: number } | undefined;
 }
 
+type StopListener = (why: CageError) => void;
+
 /** Milliseconds on the monotonic clock; never compare it with another process's. */
 export const now = (): number => performance.now();
 
@@ -103,7 +105,6 @@ let sequence = 0;
 const processId = randomBytes(5).toString("hex");
 
 export class Request {
-  readonly id: string;
   readonly interface: string;
   readonly services: Services;
   readonly startedAt = now();
@@ -115,17 +116,21 @@ export class Request {
   logLevel: LogLevel;
   /** The generation's number stays readable after the end; the generation itself does not. */
   readonly generation: number;
+  #id: string | undefined;
+  readonly #number = ++sequence;
   #trace: Trace | undefined;
   #label: string;
   #principal: unknown;
   #lease: Lease | undefined;
   #controller: AbortController | undefined;
   #alarm: Alarm | undefined;
-  #stops: Set<(why: CageError) => void> | undefined;
+  /** Who is to hear of a stop: nearly always one, and a set for it would be the largest part of a request. */
+  #listener: StopListener | undefined;
+  #listeners: Set<StopListener> | undefined;
   #stopped: CageError | undefined;
 
   constructor(options: RequestOptions) {
-    this.id = options.id ?? `${processId}-${(++sequence).toString(36)}`;
+    this.#id = options.id;
     this.#trace = options.trace;
     this.interface = options.interface;
     this.#label = options.label;
@@ -140,7 +145,11 @@ export class Request {
     this.#follow();
   }
 
-  /** Made on first use: most requests call nobody and log nothing. */
+  /** Unique among all processes; made on first use, as the trace: most requests call nobody and log nothing. */
+  get id(): string {
+    return (this.#id ??= `${processId}-${this.#number.toString(36)}`);
+  }
+
   get trace(): Trace {
     return (this.#trace ??= newTrace());
   }
@@ -201,16 +210,27 @@ export class Request {
   }
 
   /** Calls back once, at the deadline or on cancel; at once when that was before. Returns how to stop listening. */
-  onStop(listener: (why: CageError) => void): () => void {
+  onStop(listener: StopListener): () => void {
     const already = this.stopped;
     if (already !== undefined) {
       listener(already);
       return () => {};
     }
-    this.#stops ??= new Set();
-    this.#stops.add(listener);
+    this.listen(listener);
+    return () => this.forget(listener);
+  }
+
+  /** As `onStop` without looking at the clock (a deadline that has passed is told soon); `forget` is the end of it. */
+  listen(listener: StopListener): void {
+    if (this.#stopped !== undefined) return listener(this.#stopped);
+    if (this.#listener === undefined) this.#listener = listener;
+    else (this.#listeners ??= new Set()).add(listener);
     this.#alarm ??= alarmAt(this.deadline, () => this.stopped);
-    return () => void this.#stops?.delete(listener);
+  }
+
+  forget(listener: StopListener): void {
+    if (this.#listener === listener) this.#listener = undefined;
+    else this.#listeners?.delete(listener);
   }
 
   /** Aborts at the deadline or on cancel. Made on first use: most requests never ask, and a signal costs 3 us. */
@@ -233,18 +253,19 @@ export class Request {
     if (this.#stopped !== undefined || this.ended) return;
     this.#stopped = why;
     // Inside: what listens to the signal is its own code, and neither the wheel's nor that of whoever cancels.
-    if (this.#stops !== undefined)
+    if (this.#listener !== undefined || this.#listeners !== undefined)
       run(this, () => {
-        for (const listener of this.#stops ?? []) listener(why);
+        this.#listener?.(why);
+        for (const listener of this.#listeners ?? []) listener(why);
       });
-    this.#stops = undefined;
+    this.#listener = this.#listeners = undefined;
   }
 
   /** Lets go of the generation, the deadline and every listener. Idempotent. */
   end(): void {
     this.#lease?.release();
     this.#lease = undefined;
-    this.#stops = undefined;
+    this.#listener = this.#listeners = undefined;
     if (this.#alarm) dismiss(this.#alarm);
     this.#alarm = undefined;
   }

@@ -4,19 +4,22 @@
  * async handler, JSON. The ratios are medians of the turns' own. The load is Debian's wrk where it is installed. Where
  * the machine is busy with other things, the processor time of a request (Linux, the main thread) says more: `cpu_ratio`.
  *
- * What was tried (2026-11-21, Node 20.20, 2 cores at a load of 8 and more, so within some 10 %), as processor time of a
- * request in multiples of bare node:http's in the same run (10.5 to 12 us, most of it the system's write):
+ * What was tried, as processor time of a request in multiples of bare node:http's in the same run (Node 20.20, 2 cores; 11 to
+ * 12 us, most of it the system's write). All within some 10 %: other programs ran beside.
  *
  *     bare, its handler async and inside an AsyncLocalStorage      1.15     hooks see every tick and promise
- *     ours, as it was                                              2.0      and more before: a profile had a fifth of
- *                                                                           all samples in randomBytes for trace ids
+ *     ours, as it was                                              2.0      of which much in random bytes for trace ids
  *     AsyncLocalStorage.run(undefined) in place of exit            1.6      exit turns node's hooks off and on again
- *     Host.take (callbacks) in place of a promise, catch and then;
+ *     callbacks (Host.take) in place of a promise, catch and then;
  *     classes in place of closures, rings in place of sets, no
  *     joined names in metrics, trace ids on first use              1.4
- *     fastify 1.05, hono 1.2
+ *     one listener in place of a set of them, ids on first use,
+ *     the clock read 4 times in place of 9                         1.3
+ *     fastify 1.1, hono 1.2
  *
- * What is left of ours is 0.15 of hooks and 0.25 of request, router, events and metrics, of which no part stands out.
+ * So 0.85 of bare is not reached: half of what could be saved is node's own bookkeeping of contexts, which a request that
+ * is found after an await cannot do without on this Node. What is left beside it is spread over request, router, events
+ * and metrics, a fifth of it collecting garbage.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";

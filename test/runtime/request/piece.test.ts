@@ -22,7 +22,7 @@ describe("work that does not end", () => {
     for (const label of ["stuck", "late"]) {
       const one = new Request({ services, lease, interface: "test", label, timeoutMs: 1_000 });
       const piece = new Piece<void>(one, { resolve() {}, reject() {} }, { over() {} });
-      piece.begin(() => new Promise<void>((resolve) => ends.push(resolve)));
+      piece.begin(one.startedAt, () => new Promise<void>((resolve) => ends.push(resolve)));
     }
     await vi.advanceTimersByTimeAsync(5_000);
     ends[1]!();
