@@ -8,12 +8,14 @@
  *     await bulkheads.call(request, { cage: "billing" }, { what, send: (remainingMs, stop) => engine.call(...), done });
  *
  * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, or its
- * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop.
+ * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop. An answer that is a
+ * stream ends likewise; its place is given back when it begins.
  */
 import type { Stop } from "../engine/engine.ts";
 import { Gate, type GateStatus, type Limits } from "../request/gate.ts";
 import type { Request, Stoppable, Target } from "../request/request.ts";
 import { Wait } from "../request/wait.ts";
+import { isStream } from "../rpc/stream.ts";
 
 export interface CallLimits extends Limits {
   readonly timeoutMs?: number | undefined;
@@ -63,7 +65,17 @@ export class Bulkheads {
     const limitMs = Math.min(timeoutMs ?? longest, ownMs ?? longest);
     if (limitMs >= request.remaining && signal === undefined) return through(gate, request, sending);
     const wait = new Wait(request, sending.what, { limitMs, signal });
-    return through(gate, wait, sending).finally(() => wait.end());
+    return through(gate, wait, sending).then(
+      (value) => {
+        if (isStream(value)) return ending(value, () => wait.end()) as T;
+        wait.end();
+        return value;
+      },
+      (error: unknown) => {
+        wait.end();
+        throw error;
+      },
+    );
   }
 
   #gate(cage: string): Gate {
@@ -119,4 +131,27 @@ function inside<T>(gate: Gate, wait: Stoppable, sending: Sending<T>): Promise<T>
       throw sending.done(error);
     },
   );
+}
+
+/** The same stream; `over` is called when it has ended, or its taker left. */
+function ending(items: AsyncIterable<unknown>, over: () => void): AsyncIterableIterator<unknown> {
+  const iterator = items[Symbol.asyncIterator]();
+  const failed = (error: unknown): never => {
+    over();
+    throw error;
+  };
+  return {
+    next: () =>
+      iterator.next().then((step) => {
+        if (step.done) over();
+        return step;
+      }, failed),
+    async return(value?: unknown) {
+      over();
+      return (await iterator.return?.(value)) ?? { done: true, value };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }

@@ -24,6 +24,7 @@ import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
+import { backgroundOver } from "../request/background.ts";
 import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, within } from "../request/request.ts";
@@ -325,9 +326,11 @@ export class Cage {
     this.stale.stop();
     this.#canary.stop();
     this.#overdue.stop();
-    await this.engine.drain();
     const open = await this.openInterfaces();
-    const drained = Promise.all(open.map((row) => row.interface.drain()));
+    // All at once: a long call must not leave the other ways in open until there is no time left to close them.
+    const drained = Promise.all([this.engine.drain(), ...open.map((row) => row.interface.drain())]).then(() =>
+      backgroundOver(this.services),
+    );
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
     await this.#threads?.stop();

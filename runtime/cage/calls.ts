@@ -50,7 +50,9 @@ export class Calls {
       accepted: (request: Request) => void stop.onStop(() => request.cancel("the caller stopped waiting")),
       retry: carry.retry,
     };
+    stop.begun = false;
     return this.in.answer(work, (_, request) => {
+      stop.begun = true;
       permit(this.#options.allow(), this.in.cage, from, path);
       const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
       // What is there already needs nobody to watch over it.

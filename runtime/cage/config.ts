@@ -228,14 +228,18 @@ export async function planOf(
     const { protocol: _, timeoutMs, running, waiting, answers, ...own } = given;
     const said = parsed(common, { timeoutMs, running, waiting, answers }, where, at);
     const options = parsed(protocol.options, own, where, at, Object.keys(common.shape));
+    const limits = {
+      timeoutMs: said.timeoutMs ?? config.timeoutMs,
+      running: said.running ?? config.running,
+      waiting: said.waiting ?? config.waiting,
+    };
     interfaces.push({
       name,
       protocol,
       options,
-      key: keyOf(given),
-      timeoutMs: said.timeoutMs ?? config.timeoutMs,
-      running: said.running ?? config.running,
-      waiting: said.waiting ?? config.waiting,
+      // With the limits that it has of the cage's: they may be what changed.
+      key: keyOf({ ...given, ...limits }),
+      ...limits,
       answers: answersOf(said.answers, protocol, options, modules, where, at),
     });
   }

@@ -15,7 +15,7 @@ const word = z.string().min(1).max(500);
 
 const asked = z.strictObject({
   off: z.literal(true).optional(),
-  level: z.enum(["debug", "info", "warn", "error"]).optional(),
+  level: z.enum(["debug", "info", "warn", "error"], "write debug, info, warn or error").optional(),
   label: word.optional(),
   principal: word.optional(),
   trace: z
@@ -34,7 +34,8 @@ export function setLevel(levels: Levels, args: unknown): readonly LevelRule[] {
   const outcome = asked.safeParse(args ?? {});
   if (!outcome.success) {
     const [issue] = outcome.error.issues;
-    throw new CageError("BAD_INPUT", `level: ${[...(issue?.path ?? []), issue?.message].join(": ")}`);
+    const path = (issue?.path ?? []).filter((each) => each !== "level");
+    throw new CageError("BAD_INPUT", `level: ${[...path, issue?.message].join(": ")}`);
   }
   const { off, level, ...rule } = outcome.data;
   if (off) {

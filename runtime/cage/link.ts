@@ -19,6 +19,8 @@ export type ToSupervisor =
   | { readonly kind: "release"; readonly address: Address }
   /** From the first: this generation is for good, its texts are kept, and so many processes are wanted. */
   | { readonly kind: "serving"; readonly generation: number; readonly processes: number }
+  /** From the others: this generation, which the first serves, does not load here; the one before serves on. */
+  | { readonly kind: "cannot"; readonly generation: number; readonly message: string }
   /** From the others: a verb for the first. */
   | { readonly kind: "ahead"; readonly id: number; readonly verb: string; readonly args: unknown }
   | { readonly kind: "ready"; readonly summary: unknown }
@@ -48,6 +50,7 @@ export interface Link {
   listen(server: Server, address: Address): Promise<{ port: number }>;
   release(address: Address): void;
   serving(generation: number, processes: number): void;
+  cannot(generation: number, message: string): void;
   ahead(verb: string, args: unknown): Promise<unknown>;
   ready(summary: unknown): void;
   failed(message: string, frame?: string): void;
@@ -131,6 +134,7 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
     },
     release: (address) => send({ kind: "release", address }),
     serving: (generation, processes) => send({ kind: "serving", generation, processes }),
+    cannot: (generation, message) => send({ kind: "cannot", generation, message }),
     // Bounded by the supervisor, which answers whatever happens; without one this process is leaving.
     ahead: (verb, args) =>
       new Promise((resolve, reject) => {

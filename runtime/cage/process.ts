@@ -29,6 +29,8 @@ export class Process {
   #gone = false;
   /** It serves. */
   ready = false;
+  /** It was told to drain. */
+  leaving = false;
 
   constructor({ number, workerFile, given, inspect, hear, say, died }: ProcessOptions) {
     this.number = number;
@@ -80,6 +82,13 @@ export class Process {
       });
       this.tell({ kind: "ask", id, verb, args });
     });
+  }
+
+  /** It serves no more: it finishes what it has begun, and ends. */
+  drain(): void {
+    this.ready = false;
+    this.leaving = true;
+    this.tell({ kind: "drain" });
   }
 
   tell(message: ToWorker, handle?: object): void {

@@ -82,6 +82,9 @@ export class Supervisor {
   /** How many processes the configuration wants, and which generation is for good: by the first's word. */
   #wanted = 1;
   #serving: number | undefined;
+  /** What all of them served before that, to go back to; undefined while they do. */
+  #before: number | undefined;
+  #goingBack = false;
   #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
@@ -120,7 +123,9 @@ export class Supervisor {
     this.#enter("stopping");
     const gone = new Promise<void>((resolve) => (this.#gone = resolve));
     const late = setTimeout(() => this.#all.map((worker) => worker.kill()), drainMs);
-    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    for (const worker of this.#all) worker.drain();
+    // Whoever looks for an instance finds none from now on.
+    this.#register();
     if (this.#all.length > 0) await gone;
     clearTimeout(late);
     this.#leave(0);
@@ -211,11 +216,17 @@ export class Supervisor {
       case "release":
         return this.#listeners.release(message.address, from.number);
       case "serving":
+        if (message.generation !== this.#serving) {
+          this.#before = this.#goingBack ? undefined : this.#serving;
+          this.#goingBack = false;
+        }
         this.#serving = message.generation;
         this.#wanted = message.processes;
         for (const other of this.#others.values())
           if (other.ready) other.tell({ kind: "follow", generation: message.generation });
         return this.#muster();
+      case "cannot":
+        return this.#goBack(from, message.generation, message.message);
       case "ahead": {
         const { id, verb, args } = message;
         return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
@@ -226,7 +237,7 @@ export class Supervisor {
       case "ready":
         return this.#ready(from);
       case "failed":
-        if (from !== this.#worker) return;
+        if (from !== this.#worker && this.#notified) return;
         this.#failure = {
           code: "LOAD",
           message: message.message,
@@ -254,9 +265,30 @@ export class Supervisor {
   #muster(): void {
     if (this.#state !== "ready" || this.#serving === undefined) return;
     for (let number = 2; number <= this.#wanted; number++) if (!this.#others.has(number)) this.#spawn(number);
-    for (const [number, other] of this.#others) if (number > this.#wanted) other.tell({ kind: "drain" });
-    if (this.#all.every((worker) => worker.ready))
+    for (const [number, other] of this.#others) if (number > this.#wanted && !other.leaving) other.drain();
+    this.#register();
+    if (this.#all.every((worker) => worker.ready || worker.leaving))
       void this.#status().then((status) => this.#notify({ ok: true, status }));
+  }
+
+  /** All swap or none: what one of them cannot serve, none does. */
+  #goBack(from: Process, generation: number, why: string): void {
+    if (generation !== this.#serving || from.leaving || this.#goingBack) return;
+    const { cage } = this.#options;
+    const failed = (sentence: string): void => {
+      this.#goingBack = false;
+      this.#say(`${cage}: process ${from.number} cannot serve generation ${generation} (${why}); ${sentence}\n`, true);
+    };
+    if (this.#before === undefined || this.#worker === undefined) {
+      failed("there is none to go back to, so it is started anew");
+      return from.tell({ kind: "drain" });
+    }
+    failed(`all go back to generation ${this.#before}`);
+    this.#goingBack = true;
+    this.#worker.ask("rollback", { generation: this.#before }, answerMs("rollback")).catch((error: Error) => {
+      failed(`nor can they go back: ${error.message}`);
+      from.tell({ kind: "drain" });
+    });
   }
 
   #died(worker: Process, why: string): void {
@@ -269,6 +301,8 @@ export class Supervisor {
     if (this.#state === "stopping") return;
     // Not wanted any more, or left behind by what failed.
     if (!first && (worker.number > this.#wanted || this.#state === "failed")) return;
+    // Not wanted when it was told to leave, and wanted again since.
+    if (!first && worker.leaving) return this.#muster();
     this.#lastExit = { at: Date.now(), why };
     const shown = first ? "the worker" : `process ${worker.number}`;
     this.#say(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, true);
@@ -277,6 +311,12 @@ export class Supervisor {
       const failure = this.#failure ?? { code: "INTERNAL", message: `the cage ended while starting (${why})` };
       this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
       return this.#leave(1);
+    }
+    if (!first && !this.#notified && this.#state === "ready") {
+      // Likewise; the first has only begun to.
+      const failure = this.#failure ?? { code: "INTERNAL", message: `${shown} ended while starting (${why})` };
+      this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
+      return void this.stop();
     }
     const nowMs = Date.now();
     this.#deaths.push(nowMs);
@@ -296,7 +336,7 @@ export class Supervisor {
 
   #fail(): void {
     this.#enter("failed");
-    for (const worker of this.#all) worker.tell({ kind: "drain" });
+    for (const worker of this.#all) worker.drain();
     this.#say(
       `${this.#options.cage}: ${this.#deaths.length} crashes in ${crashes.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
     );

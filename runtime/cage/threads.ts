@@ -13,6 +13,7 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { CageError } from "../errors.ts";
+import { events } from "../health/events.ts";
 import { relayLog } from "../health/log.ts";
 import type { Generation } from "../modules/generation.ts";
 import { type Part, partOf } from "../modules/replica.ts";
@@ -129,9 +130,8 @@ export class Threads {
     args: readonly unknown[],
   ): Promise<unknown> {
     const { id, trace, label, remaining: remainingMs, logLevel } = request;
-    const texts = this.#wants(thread, keyOf({ generation: generation.id, file }))
-      ? partOf(generation.cells, file).texts
-      : undefined;
+    const key = keyOf({ generation: generation.id, file });
+    const texts = this.#wants(thread, key) ? partOf(generation.cells, file).texts : undefined;
     const task: Task = {
       generation: generation.id,
       file,
@@ -166,6 +166,8 @@ export class Threads {
       try {
         thread.worker.postMessage(task);
       } catch (cause) {
+        // The texts went nowhere: the next task brings them.
+        if (texts !== undefined) thread.loaded.splice(thread.loaded.indexOf(key), 1);
         settle(() =>
           reject(
             new CageError("BAD_INPUT", `${name}: its arguments cannot go to a thread: ${(cause as Error).message}`, {
@@ -207,6 +209,14 @@ export class Threads {
     worker.unref();
     const thread: Thread = { worker, loaded: [], idle: undefined };
     this.#all.add(thread);
+    // What a function left behind may throw when its answer has long been given: nobody waits, but it must be seen, and
+    // an error that nobody listens for would end the process.
+    worker.on("error", (error) => {
+      if (this.#idle.includes(thread))
+        events.emit("problem", { what: "a thread ended by what a function left in it", error });
+      void this.#end(thread);
+    });
+    worker.on("exit", () => void this.#end(thread));
     return thread;
   }
 

@@ -48,16 +48,20 @@ function leave(code = 0): void {
     });
 }
 
+/** However often it is told: only a person's second signal ends it at once. */
+function drain(code = 0): void {
+  if (!leaving) leave(code);
+}
+
 const link = linkToSupervisor({
   ask: (verb, args) => cage.ask(verb, args),
   follow: (generation) =>
-    // One that cannot serve what the others serve is started anew.
     void cage.follow(generation).catch((error: Error) => {
-      process.stderr.write(`${error.stack}\n`);
-      leave(1);
+      events.emit("problem", { what: `following generation ${generation}`, error });
+      link.cannot(generation, error.message);
     }),
-  drain: () => leave(),
-  orphaned: () => leave(),
+  drain: () => drain(),
+  orphaned: () => drain(),
 });
 
 const built = dirname(process.argv[1] as string);

@@ -39,6 +39,12 @@ export interface Stop {
   onStop(listener: (why: Error) => void): () => void;
 }
 
+/** A call that is answered here. */
+export interface Serving extends Stop {
+  /** Who answers may say that nothing of it was done yet: should it be refused then, the caller may ask elsewhere. */
+  begun: boolean;
+}
+
 export const stopOf = (signal: AbortSignal): Stop => ({
   get stopped() {
     return signal.aborted ? (signal.reason as Error) : undefined;
@@ -61,7 +67,7 @@ export type Serve = (
   path: string,
   args: readonly unknown[],
   carry: Carry,
-  stop: Stop,
+  stop: Serving,
   send: (items: AsyncIterable<unknown>) => Promise<void>,
 ) => unknown;
 

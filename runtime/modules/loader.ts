@@ -472,7 +472,8 @@ export class Loader<A> {
     const roots = withLate(this.#options, listed, nodes.keys());
     const { changed, dirty } = difference(nodes, cells);
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
-    if (same && this.#serving !== undefined) return undefined;
+    // One that follows takes the number all the same: what lay between may not have loaded here.
+    if (same && this.#serving !== undefined && !this.#options.follower) return undefined;
     const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
     return { roots, nodes, changed, removed, dirty, of };
   }

@@ -5,7 +5,24 @@
  */
 import { events } from "../health/events.ts";
 import { Piece } from "./piece.ts";
-import { current, outside, Request } from "./request.ts";
+import { current, outside, Request, type Services } from "./request.ts";
+
+const open = new Set<Request>();
+const waiting = new Set<() => void>();
+
+/** Resolves when no such work of a cage runs any more; for its stop. */
+export async function backgroundOver(services: Services): Promise<void> {
+  const runs = (): boolean => [...open].some((request) => request.services === services);
+  if (!runs()) return;
+  await new Promise<void>((resolve) => {
+    const look = (): void => {
+      if (runs()) return;
+      waiting.delete(look);
+      resolve();
+    };
+    waiting.add(look);
+  });
+}
 
 /** Rejections are reported, never thrown: nobody waits. */
 export function background(work: () => unknown, options: { timeoutMs?: number; label?: string } = {}): void {
@@ -22,6 +39,11 @@ export function background(work: () => unknown, options: { timeoutMs?: number; l
     from: from.from,
   });
   const reported = (error: unknown): void => events.emit("problem", { what: request.label, error });
-  const piece = new Piece<unknown>(request, { resolve() {}, reject: reported }, { over() {} });
+  open.add(request);
+  const over = (): void => {
+    open.delete(request);
+    for (const look of waiting) look();
+  };
+  const piece = new Piece<unknown>(request, { resolve() {}, reject: reported }, { over });
   outside(() => piece.begin(request.startedAt, () => Promise.resolve().then(work)));
 }

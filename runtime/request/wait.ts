@@ -20,7 +20,7 @@ export class Wait implements Stoppable {
   readonly #what: string;
   readonly #limitMs: number;
   readonly #alarm: Alarm;
-  readonly #forget: () => void;
+  #forget: () => void = () => {};
   readonly #stops = new Set<(why: CageError) => void>();
   #controller: AbortController | undefined;
   #stopped: CageError | undefined;
@@ -77,7 +77,8 @@ export class Wait implements Stoppable {
     if (this.#stopped !== undefined) return;
     this.#stopped = why;
     for (const listener of this.#stops) listener(why);
-    this.#stops.clear();
+    // Nothing more can come of it: a stream that nobody takes has nobody to end its wait.
+    this.end();
   }
 }
 

@@ -21,6 +21,7 @@
  */
 import type { Stop } from "../engine/engine.ts";
 import { Cancelled, coded, Unavailable } from "../errors.ts";
+import { isThrownThere } from "./error.ts";
 
 /** An instance; `key` tells it from others, and finds it again when the list is made anew. */
 export interface Peer {
@@ -96,6 +97,7 @@ export class Attempt {
 /** Is the instance well? undefined: this says nothing of it. */
 function verdictOf(error: unknown): boolean | undefined {
   const { code } = coded(error);
+  if (isThrownThere(error) && code !== "EXPIRED") return true;
   return code === "CANCELLED" ? undefined : !blamed.has(code);
 }
 
@@ -194,7 +196,8 @@ export class Balance<P extends Peer> {
       } catch (error) {
         if (tried.length >= Math.min(maxTries, peers.length) || call.once || call.stop?.stopped) throw error;
         const { code } = coded(error);
-        if (!untouched.has(code) && !(code === "UNKNOWN_OUTCOME" && (await call.repeatable()))) throw error;
+        const begun = !untouched.has(code) || isThrownThere(error);
+        if (begun && !(code === "UNKNOWN_OUTCOME" && (await call.repeatable()))) throw error;
         if (!this.#any(peers, tried)) throw error;
       }
     }

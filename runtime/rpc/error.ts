@@ -14,6 +14,8 @@ export interface WireError {
   readonly details?: Readonly<Record<string, unknown>>;
   readonly stack?: string;
   readonly cause?: WireError;
+  /** The call was refused before anything of it was done. */
+  readonly untouched?: boolean;
 }
 
 /** What is thrown where, as data. An error of no code is INTERNAL, and its cause is what was thrown. */
@@ -60,3 +62,18 @@ export function revived(wire: WireError, from: string): CageError {
   if (wire.stack) error.stack = `${error.stack}\n--- in ${from} ---\n${wire.stack}`;
   return error;
 }
+
+const thrown = new WeakSet<CageError>();
+
+/** As `revived`, of the answer to a call. */
+export function answered(wire: WireError, from: string): CageError {
+  const error = revived(wire, from);
+  if (wire.untouched !== true) thrown.add(error);
+  return error;
+}
+
+/**
+ * Whether it came from code that was called: UNAVAILABLE then is not of the one that was asked, but of somebody that it
+ * asked in turn, and what it did before that is done.
+ */
+export const isThrownThere = (error: unknown): boolean => thrown.has(error as CageError);

@@ -15,7 +15,7 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Asker, Carry, Instance, Line, Serve, Stop } from "../engine/engine.ts";
 import { CageError, Cancelled, coded, Overloaded, Unavailable, UnknownOutcome } from "../errors.ts";
-import { flat, revived, type WireError } from "./error.ts";
+import { answered, flat, revived, type WireError } from "./error.ts";
 import { type CallFrame, type Frame, Framer, kinds } from "./frame.ts";
 import {
   common,
@@ -267,7 +267,7 @@ export class Session implements Line {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")
         : new Overloaded("too many calls run here for this peer");
-      return this.#answer([kinds.error, id, flat(why)]);
+      return this.#answer([kinds.error, id, { ...flat(why), untouched: true }]);
     }
     const work = new Work();
     const carry: Carry =
@@ -316,7 +316,8 @@ export class Session implements Line {
     if (work.taking !== undefined)
       for (const taking of work.taking) taking.fail(new Cancelled("the call that this stream belonged to is over"));
     if (!this.#ended && work.stopped === undefined) {
-      const error = failure === undefined ? undefined : flat(failure.error);
+      let error = failure === undefined ? undefined : flat(failure.error);
+      if (error !== undefined && !work.begun) error = { ...error, untouched: true };
       if (work.sending !== undefined) this.#answer([kinds.end, id, 0, error ?? null]);
       else this.#answer(error === undefined ? [kinds.answer, id, value] : [kinds.error, id, error]);
     }
@@ -421,7 +422,7 @@ export class Session implements Line {
         return this.#settle(frame[1])?.asker.resolve(frame[2]);
       case kinds.error:
         if (frame[1] === 0) throw revived(frame[2], this.#name);
-        return this.#settle(frame[1])?.asker.reject(revived(frame[2], this.#name));
+        return this.#settle(frame[1])?.asker.reject(answered(frame[2], this.#name));
       case kinds.cancel:
         return this.#running.get(frame[1])?.cancel(new Cancelled("the caller stopped waiting"));
       case kinds.event:

@@ -1,8 +1,9 @@
 /** A call of the peer's that runs here, as the code that answers it sees it: whether the caller still waits. */
-import type { Stop } from "../engine/engine.ts";
+import type { Serving } from "../engine/engine.ts";
 import type { Inbound, Outbound } from "./stream.ts";
 
-export class Work implements Stop {
+export class Work implements Serving {
+  begun = true;
   stopped: Error | undefined;
   /** Arguments that are streams, by channel - 1; undefined while there are none. */
   taking: Inbound[] | undefined;

@@ -145,6 +145,7 @@ export async function openTestCage(
         failed() {},
         say() {},
         serving() {},
+        cannot() {},
         ahead: async () => {},
       },
       door: runtime,

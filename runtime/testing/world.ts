@@ -170,8 +170,10 @@ export class World {
       const fail = (error: unknown) => (ended === undefined ? reject(error) : ended({ error }));
       stop.onStop(fail);
       const given = args.map((arg) => (isStream(arg) ? crossing(arg) : wire(arg)));
+      const work = new Work();
+      stop.onStop((why) => work.cancel(why));
       Promise.resolve()
-        .then(() => serve(from, path, given, carry, stop, send))
+        .then(() => serve(from, path, given, carry, work, send))
         .then(
           (answer) => (ended === undefined ? resolve(wire(answer)) : ended()),
           (thrown) => fail(revived(wire(flat(thrown)), cage)),

@@ -40,7 +40,7 @@ export const hang = () => new Promise<void>((_, reject) => {
 });
 `,
     "config/back.ts": `import { defineCage } from "#runtime";\nexport const config = defineCage({ allow: { feed: ["middle"] } });\n`,
-    "cages/middle/api.ts": `import { cage, CageError, Expired, isFailure, Terminal } from "#runtime";
+    "cages/middle/api.ts": `import { cage, CageError, Cancelled, Expired, isFailure, Terminal } from "#runtime";
 import type * as Back from "../back/api.ts";
 const { feed } = cage<typeof Back>("back");
 export const hang = () => feed.hang();
@@ -59,6 +59,15 @@ export async function late(): Promise<boolean> {
   try {
     for await (const _ of cage<typeof Back>("back", { timeoutMs: 150 }).feed.rows(1e12));
   } catch (error) { return error instanceof Expired; }
+  return false;
+}
+export async function aborted(): Promise<unknown> {
+  const controller = new AbortController();
+  let seen = 0;
+  try {
+    for await (const _ of cage<typeof Back>("back", { signal: controller.signal }).feed.rows(1e12))
+      if (++seen === 100) controller.abort();
+  } catch (error) { return error instanceof Cancelled; }
   return false;
 }
 export async function both(): Promise<number[]> {
@@ -107,6 +116,11 @@ describe("calls between cages", () => {
   it("end a stream at its limit, at both ends", async () => {
     expect(await call("middle", "late")).toBe(true);
     await eventually("it is closed", async () => ((await call("middle", "seen")) as { closed: number }).closed === 3);
+  });
+
+  it("end a stream at its caller's signal, at both ends", async () => {
+    expect(await call("middle", "aborted")).toBe(true);
+    await eventually("it is closed", async () => ((await call("middle", "seen")) as { closed: number }).closed === 4);
   });
 
   it("carry errors that are known by class, and declared ones by code", async () => {

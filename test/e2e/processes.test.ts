@@ -14,6 +14,7 @@ import type * as Api from "./api.ts";
 const many = cage<typeof Api>("many");
 export const routes = {
   "GET /": () => ({ pid: process.pid, version: ${version}, level: request.logLevel }),
+  "GET /slow": async () => { await new Promise((later) => setTimeout(later, 2_500)); return { pid: process.pid }; },
   "GET /done": async () => (await cage<typeof Api>("many", { via: "all" }).done.list()).map((each) => each.ok && each.value),
   "POST /later/:id": async (ask: { params: { id: string } }) => await many.retry({ id: ask.params.id }).done.add(ask.params.id, process.pid),
 };
@@ -181,9 +182,53 @@ describe("a cage of several processes", () => {
       const { others } = await status();
       return others.length === 3 && others.every(({ worker }) => worker !== undefined);
     });
+    // They finish what they have begun, though more is saved meanwhile.
+    const slow = Promise.all(Array.from({ length: 12 }, () => ask("/slow")));
     project.write({ "config/many.ts": config(1) });
+    const generation = async () => (await status()).worker?.generation ?? 0;
+    for (const version of [7, 8]) {
+      const before = await generation();
+      project.write({ "cages/many/web.ts": web(version) });
+      await eventually("it is saved", async () => (await generation()) > before);
+    }
+    expect(await slow).toHaveLength(12);
     await eventually("there is one", async () => (await status()).others.length === 0);
     await all(pids(await status()));
+  });
+
+  it("goes back in all of them when one cannot serve what was saved", async () => {
+    project.write({ "config/many.ts": config(3) });
+    const row = await eventually("there are three", async () => {
+      const row = await status();
+      return row.others.length === 2 && row.others.every(({ worker }) => worker !== undefined) && row;
+    });
+    const before = row.worker?.generation ?? 0;
+    project.write({
+      "cages/many/web.ts": `${web(9)}if (process.title.includes("#2")) throw new Error("only in the second");\n`,
+    });
+    await eventually("all of them are back", async () => {
+      const { worker, others } = await status();
+      const now = worker?.generation ?? 0;
+      return now > before + 1 && others.every((other) => other.worker?.generation === now);
+    });
+    await all(pids(row), ({ version }) => version !== 9);
+    expect((await status()).stderr.join("\n")).toMatch(
+      /process 2 cannot serve .* \(.*only in the second.*\); all go back to/s,
+    );
+    project.write({ "cages/many/web.ts": web(10) });
+    await all(pids(row), ({ version }) => version === 10);
+  });
+
+  it("does not start, and says why, when one of them does not", async () => {
+    project.write({
+      "cages/odd/api.ts": `if (process.title.includes("#2")) throw new Error("only in the second");\n`,
+      "config/odd.ts": "export const config = { processes: 2 };\n",
+    });
+    const ran = await project.cage("start", "odd");
+    expect([ran.code, ran.stdout + ran.stderr]).toEqual([1, expect.stringContaining("only in the second")]);
+    expect((JSON.parse(await project.ok("list", "--json")) as InstanceStatus[]).map(({ cage }) => cage)).toEqual([
+      "many",
+    ]);
   });
 
   it("leaves nobody behind when it is stopped", async () => {

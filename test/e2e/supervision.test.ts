@@ -1,9 +1,12 @@
 /** What goes wrong around a supervisor: starts at the same moment, its own death, a full disk. */
 import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { askControl } from "../../runtime/cage/control.ts";
+import { pathsOf, socketOf } from "../../runtime/cage/paths.ts";
 import type { InstanceStatus } from "../../runtime/cli/instances.ts";
-import { createProject, eventually, type Project } from "../kit/project.ts";
+import { createProject, eventually, freePorts, home, type Project } from "../kit/project.ts";
 
 const api = `
 console.log("printed while loading");
@@ -113,4 +116,43 @@ it("a cage that hangs holds nobody longer than they wait: a call ends at its tim
   } finally {
     process.kill(hung!.pid!, "SIGCONT");
   }
+});
+
+it("a stop closes every way in at once, though a call runs on one of them", async () => {
+  const [port] = (await freePorts(1)) as [number];
+  project = createProject({
+    "config/long.ts": `export const config = { interfaces: { web: { protocol: "http", port: ${port}, idleTimeoutMs: 60_000 } } };`,
+    "cages/long/web.ts": `export const routes = { "GET /": () => "here" };`,
+    "cages/long/api.ts": `import { request } from "#runtime";
+export const hang = () => new Promise((_, reject) => request.signal.addEventListener("abort", () => reject(request.signal.reason)));
+`,
+  });
+  await project.ok("start");
+  const caller = project.spawn("call", "long", "hang", "--timeout", "50000");
+  const control = socketOf(pathsOf(home, project.root), "ctl", "long");
+  await eventually("it runs", async () =>
+    JSON.stringify(await askControl(control, "requests", undefined, 2_000)).includes("hang"),
+  );
+  const idle = connect(port, "127.0.0.1");
+  idle.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+  await new Promise((answered) => idle.once("data", answered));
+  const closed = new Promise((resolve) => idle.once("close", resolve));
+  const stopped = project.ok("stop");
+  await closed;
+  // It is waited for all the same.
+  expect((await listed()).map(({ state }) => state)).toEqual(["stopping"]);
+  caller.kill("SIGKILL");
+  await stopped;
+});
+
+it("a stop lets background work finish", async () => {
+  project = createProject({
+    "cages/busy/api.ts": `import { background, log } from "#runtime";
+export const begin = () => background(() => new Promise<void>((done) => setTimeout(() => { log.info("done all the same"); done(); }, 1_500)));
+`,
+  });
+  await project.ok("start");
+  await project.ok("call", "busy", "begin");
+  await project.ok("stop");
+  expect(await project.ok("logs", "busy")).toContain("done all the same");
 });

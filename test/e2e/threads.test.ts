@@ -30,7 +30,12 @@ beforeAll(async () => {
     "config/maths.ts": `export const config = { interfaces: { web: { protocol: "http", port: ${port} } } };`,
     "lib/spin.ts": `export function spin(ms: number): void { for (const until = Date.now() + ms; Date.now() < until; ); }\n`,
     "cages/maths/sums.ts": sums(1),
-    "cages/maths/api.ts": `export * as sums from "./sums.ts";\n`,
+    "cages/maths/api.ts": `export * as sums from "./sums.ts";\nexport * as sent from "./sent.ts";\n`,
+    "cages/maths/sent.ts": `import { CageError, fn } from "#runtime";
+export const echo = fn({ worker: true }, (value: unknown) => value);
+export const left = fn({ worker: true }, () => { setTimeout(() => { throw new Error("thrown when nobody waits"); }, 10); return process.pid; });
+export const both = async () => [await echo(() => 1).catch((error: CageError) => [error.code, error.message]), await echo(2)];
+`,
     "cages/maths/web.ts": `import { request } from "#runtime";
 import { spent } from "./sums.ts";
 export const routes = {
@@ -106,6 +111,20 @@ describe("a function with worker: true", () => {
         .split("\n")
         .findIndex((line) => line.includes("it is broken")) + 1;
     expect(lines).toContain(`cages/maths/sums.ts:${at}:`);
+  });
+
+  it("refuses what cannot be sent there, and takes what comes next", async () => {
+    const said = JSON.parse(await project.ok("call", "maths", "sent.both", "--json")) as unknown;
+    expect(said).toEqual([["BAD_INPUT", expect.stringMatching(/^echo: its arguments cannot go to a thread: /)], 2]);
+  });
+
+  it("ends its thread, and nothing else, by what it throws after its answer", async () => {
+    const pid = JSON.parse(await project.ok("call", "maths", "sent.left", "--json")) as number;
+    await eventually("it is told", async () =>
+      (await project.ok("logs", "maths")).includes("thrown when nobody waits"),
+    );
+    expect(await call("local")).toBe(true);
+    expect(JSON.parse(await project.ok("list", "--json"))).toMatchObject([{ pid, restarts: 0 }]);
   });
 
   it("is ended at its deadline, with its thread, and the next call is served", async () => {

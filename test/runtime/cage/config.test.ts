@@ -67,6 +67,16 @@ describe("a cage's configuration", () => {
     expect(made).toMatchObject({ timeoutMs: 3, interfaces: [{ options: { port: 9000 }, running: 2, waiting: 1 }] });
   });
 
+  it("makes another interface of one whose limits changed, also where they are the cage's", async () => {
+    const key = async (own: object) => {
+      const { interfaces } = await plan({ ...own, interfaces: { web: { protocol: "http", port: 80 } } });
+      return interfaces[0]?.key;
+    };
+    expect(await key({ settings: { any: 1 } })).toBe(await key({}));
+    for (const own of [{ timeoutMs: 500 }, { running: 5 }, { waiting: 5 }])
+      expect(await key(own)).not.toBe(await key({}));
+  });
+
   it("limits requests by a number or by a range within which it is found, and calls by the cage that is called", async () => {
     const web = { protocol: "http", port: 80, running: { min: 10, max: 200 } };
     const made = await plan({ interfaces: { web }, calls: { billing: { running: 5, timeoutMs: 300 } } });

@@ -110,4 +110,26 @@ describe("the local engine", () => {
     expect(lost).toBe(1);
     await made.close();
   });
+
+  it("asks another process after a refusal, and never after a function had begun, whatever that threw", async () => {
+    const made = flock();
+    const caller = made.join("a");
+    await caller.start(async () => undefined);
+    let begun = 0;
+    for (const number of [1, 2])
+      await made.join("b", number).start(async (_, path, __, ___, stop) => {
+        if (number === 2 && path === "m.refused") return "done";
+        stop.begun = path === "m.begun";
+        if (stop.begun) begun++;
+        throw new CageError("UNAVAILABLE", "one of mine is away");
+      });
+    const carry = { remainingMs: 2_000, trace: { id: "", span: "" }, logLevel: "info" } as const;
+    for (let n = 0; n < 20; n++)
+      await expect(caller.call({ cage: "b" }, "m.begun", [], carry)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(begun).toBe(20);
+    // Nor is it held against who answered: it is well.
+    expect(caller.peers().map(({ breaker }) => breaker)).toEqual(["closed", "closed"]);
+    for (let n = 0; n < 4; n++) expect(await caller.call({ cage: "b" }, "m.refused", [], carry)).toBe("done");
+    await made.close();
+  });
 });
