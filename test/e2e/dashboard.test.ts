@@ -15,11 +15,11 @@ let shop: string;
 let shy: string;
 let dashboard: string;
 const faults: string[] = [];
-/** A first check of types, at the lowest priority, on a machine that does other things too. */
+/** A first check of types, at a low priority, on a machine that does other things too. */
 const checkMs = 150_000;
 
 const orders = `import { cage } from "#runtime";
-const billing = cage("billing") as { retry(o: object): { invoices: { send(id: string): Promise<unknown> } } };
+const billing = cage<{ invoices: { send(id: string): Promise<unknown> } }>("billing");
 export const routes = {
   "GET /orders/:id": ({ params }: { params: { id: string } }) => {
     if (params.id === "0") throw new TypeError("no cents in order 0");
