@@ -359,6 +359,10 @@ export class Supervisor {
         return await this.#status();
       case "metrics":
         return together((await this.#askAll(verb, args)) as Snapshot[]);
+      case "history": {
+        const [, ...others] = this.#others.size > 0 ? await this.#askAll("figures", undefined) : [];
+        return await this.#ask(verb, { beside: others.flat() }, answerMs(verb) - 1_000);
+      }
       case "level":
         // Each process keeps them for itself, and answers alike.
         return (await this.#askAll(verb, args))[0];

@@ -4,6 +4,7 @@
  */
 import { url as inspector } from "node:inspector";
 import { CageError } from "../errors.ts";
+import type { FigureRow } from "../health/figures.ts";
 import type { ReloadResult } from "../modules/loader.ts";
 import type { Cage } from "./cage.ts";
 import { changes } from "./changes.ts";
@@ -45,8 +46,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
 
   /** Its generations and failed attempts, oldest first, each with how it did and how those before it had done. */
-  async history(cage) {
+  async history(cage, args) {
     const { current, held } = cage.loader;
+    const { beside = [] } = (args ?? {}) as { beside?: readonly FigureRow[] };
     return cage.loader.history().map((entry) => {
       if (!entry.ok) return entry;
       const { generation } = entry;
@@ -55,10 +57,15 @@ export const verbs: Readonly<Record<string, Verb>> = {
         ...entry,
         serving,
         held: serving && held !== undefined,
-        after: cage.figures.of(generation),
-        before: cage.figures.before(generation),
+        after: cage.figures.of(generation, beside),
+        before: cage.figures.before(generation, beside),
       };
     });
+  },
+
+  /** How each generation did in this process, for the first of several. */
+  async figures(cage) {
+    return cage.figures.rows();
   },
 
   /** The effective configuration, each value with where it comes from; `key` narrows it to that and what is in it. */

@@ -4,6 +4,7 @@
  *     const figures = startFigures({ file: join(state, "shop", "figures.json") });
  *     figures.of(12)        // { requests, errorRate, p95Ms, typeErrors }
  *     figures.before(12)    // the same of those that served before it, together
+ *     figures.rows()        // of one of several processes, for the first: figures.of(12, [...rows of the others])
  *     await figures.stop();
  *
  * A single generation before may have served three requests, which says nothing: so those before are added up, newest
@@ -32,7 +33,7 @@ interface Row {
   typeErrors: number | null;
 }
 
-interface RowJson {
+export interface FigureRow {
   readonly generation: number;
   readonly failures: number;
   readonly typeErrors: number | null;
@@ -50,16 +51,12 @@ export function startFigures({ file }: { readonly file: string }) {
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
 
-  const text = (): string =>
-    JSON.stringify(
-      [...rows].map(
-        ([generation, { durations, ...rest }]): RowJson => ({ generation, ...rest, durations: durations.toJSON() }),
-      ),
-    );
+  const json = (): FigureRow[] =>
+    [...rows].map(([generation, { durations, ...rest }]) => ({ generation, ...rest, durations: durations.toJSON() }));
   const write = async (): Promise<void> => {
     timer = undefined;
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(`${file}.new`, text());
+    await writeFile(`${file}.new`, JSON.stringify(json()));
     await rename(`${file}.new`, file);
   };
   const row = (generation: number): Row => {
@@ -71,6 +68,20 @@ export function startFigures({ file }: { readonly file: string }) {
     // Figures are not worth an error: a full disk keeps those in memory.
     timer ??= setTimeout(() => (writing = write().catch(() => {})), writeEveryMs).unref();
     return found;
+  };
+
+  /** What this process knows of a generation, and what the others do. */
+  const added = (generation: number, beside: readonly FigureRow[]): { durations: Histogram; failures: number } => {
+    const own = rows.get(generation);
+    const durations = new Histogram();
+    if (own !== undefined) durations.add(own.durations);
+    let failures = own?.failures ?? 0;
+    for (const each of beside) {
+      if (each.generation !== generation) continue;
+      durations.add(Histogram.from(each.durations));
+      failures += each.failures;
+    }
+    return { durations, failures };
   };
 
   const off = [
@@ -85,16 +96,17 @@ export function startFigures({ file }: { readonly file: string }) {
   ];
 
   return {
-    of(generation: number): Figure {
-      const found = rows.get(generation);
-      return figure(found?.durations, found?.failures ?? 0, found?.typeErrors ?? null);
+    rows: json,
+    of(generation: number, beside: readonly FigureRow[] = []): Figure {
+      const { durations, failures } = added(generation, beside);
+      return figure(durations, failures, rows.get(generation)?.typeErrors ?? null);
     },
-    before(generation: number): Figure {
+    before(generation: number, beside: readonly FigureRow[] = []): Figure {
       const sum = new Histogram();
       let failures = 0;
       for (const each of [...rows.keys()].sort((a, b) => b - a)) {
         if (each >= generation || sum.count >= enough) continue;
-        const found = rows.get(each) as Row;
+        const found = added(each, beside);
         sum.add(found.durations);
         failures += found.failures;
       }
@@ -124,7 +136,7 @@ const figure = (durations: Histogram | undefined, failures: number, typeErrors: 
 
 function restored(file: string): Map<number, Row> {
   try {
-    const kept = JSON.parse(readFileSync(file, "utf8")) as RowJson[];
+    const kept = JSON.parse(readFileSync(file, "utf8")) as FigureRow[];
     return new Map(
       kept.map(({ generation, failures, typeErrors, durations }) => [
         generation,

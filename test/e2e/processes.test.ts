@@ -145,9 +145,18 @@ describe("a cage of several processes", () => {
       const { requests } = (await askControl(path, "metrics")) as Snapshot;
       return requests.find(({ label }) => label === "GET /")?.success ?? 0;
     };
-    const before = await answered();
+    // What a generation has served is theirs together as well.
+    const served = async () => {
+      const rows = JSON.parse(await project.ok("history", "many", "--json")) as {
+        serving?: boolean;
+        after: { requests: number };
+      }[];
+      return rows.find(({ serving }) => serving)?.after.requests ?? 0;
+    };
+    const [before, servedBefore] = [await answered(), await served()];
     await Promise.all(Array.from({ length: 50 }, () => ask()));
     expect(await answered()).toBe(before + 50);
+    expect(await served()).toBe(servedBefore + 50);
   });
 
   it("goes on when one of the others is killed, and starts it again", async () => {
