@@ -19,6 +19,7 @@ export interface Loaded {
 export async function load(options: {
   readonly port: number;
   readonly file: string;
+  readonly path: "/work" | "/anew";
   readonly rounds: number;
   readonly roundMs: number;
   text(version: number): string;
@@ -28,7 +29,7 @@ export async function load(options: {
   let failed = 0;
   const ask = (): Promise<void> =>
     new Promise((resolve) => {
-      const asked = get(`http://127.0.0.1:${options.port}/work`, { agent }, (response) => {
+      const asked = get(`http://127.0.0.1:${options.port}${options.path}`, { agent }, (response) => {
         let text = "";
         response.setEncoding("utf8");
         response.on("data", (chunk: string) => (text += chunk));
@@ -49,7 +50,7 @@ export async function load(options: {
     const rate = 0.7 * (await throughput(ask, 2_000));
     const quiet: number[] = [];
     const saved: number[] = [];
-    let version = 1_000;
+    let version = options.path === "/work" ? 1_000 : 100_000;
     const save = () => {
       version++;
       // The broken ones carry a version of their own, which must never be seen.
