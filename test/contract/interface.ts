@@ -108,6 +108,8 @@ export function interfaceContract(name: string, way: Way): void {
       const running = first.ask("first");
       await expect.poll(() => begun.length).toBe(1);
       expect(await second.ask("second")).toMatchObject({ code: "OVERLOADED" });
+      // Who comes while it is full is told so too.
+      expect(await (await asker()).ask("third")).toMatchObject({ code: "OVERLOADED" });
       finish("done");
       expect(await running).toEqual({ answer: "done" });
     });

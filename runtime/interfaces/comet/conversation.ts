@@ -7,8 +7,9 @@
  *                              export function message(session, text) { session.send(text); }
  *                              export function disconnect(session, reason) {}
  *
- * All three are optional. The session object outlives generations: what an application keeps in `data` is plain data,
- * never a function or an instance of its own classes, or the generation that made it is never collected.
+ * All three are optional; a `connect` or `disconnect` that a module lacks takes no place in the queue. The session object
+ * outlives generations: what an application keeps in `data` is plain data, never a function or an instance of its own
+ * classes, or the generation that made it is never collected.
  *
  * A packet that asks by a path of the configuration's `answers` (question.ts) is answered to its sender, refusals
  * included; all others are `message`'s.
@@ -136,6 +137,7 @@ export class Conversation {
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       let began = false;
       try {
+        if (step.call !== "message" && this.#lacks(step.call)) return;
         await this.#host.serve({ label: step.call, from: this.#from }, (module: Handler, request) => {
           began = true;
           this.#request = request;
@@ -161,6 +163,12 @@ export class Conversation {
         this.#request = undefined;
       }
     }
+  }
+
+  /** Then a full queue does not keep a question waiting behind a `connect` that nobody wrote. */
+  #lacks(call: "connect" | "disconnect"): boolean {
+    const module = this.#host.peek();
+    return module === undefined ? this.#host.answers.size > 0 : typeof module[call] !== "function";
   }
 
   /** A path that nothing answers is a question too, unless the module takes what is none. */
