@@ -2,7 +2,14 @@
  * The cages that the reload benchmark edits, as files: a binary tree of modules of about 40 lines each (the last is a
  * leaf under a chain of importers), and a hub that 50 modules import.
  */
+import type { Where } from "./load.ts";
+
 export const treeSize = 100;
+
+/** Of the work of a request: some 0.3 ms. */
+const laps = 300_000;
+const work = (count: number, more = ""): string =>
+  `export function work(): number { let sum = 0; for (let n = 0; n < ${Math.round(count)}; n++) sum = (sum * 31 + n) | 0; return sum${more}; }`;
 
 const filler = Array.from(
   { length: 30 },
@@ -13,9 +20,10 @@ export function treeModule(at: number, size: number, version = 0): string {
   const children = [2 * at + 1, 2 * at + 2].filter((child) => child < size);
   const own = at === size - 1 ? `"<${version}>"` : `""`;
   return [
-    ...children.map((child) => `import { f as f${child} } from "./m${child}.ts";`),
+    ...children.map((child) => `import { f as f${child}, work as w${child} } from "./m${child}.ts";`),
     filler,
     `export function f(): string { return [${[own, ...children.map((child) => `f${child}()`)].join(", ")}].join(""); }`,
+    work(laps / size, children.map((child) => ` + w${child}()`).join("")),
   ].join("\n");
 }
 
@@ -39,6 +47,7 @@ export function hub(cage: string): Record<string, string> {
   files[`cages/${cage}/all.ts`] = [
     ...names.map((name) => `import { g as ${name} } from "./${name}.ts";`),
     `export const f = (): string => [${names.join(", ")}].map((g) => g())[49] as string;`,
+    work(0),
   ].join("\n");
   return files;
 }
@@ -47,19 +56,23 @@ export const config = (port: number): string =>
   `import { defineCage } from "#runtime";
 export const config = defineCage({ interfaces: { web: { protocol: "http", port: ${port}, running: 200, waiting: 2_000 } } });\n`;
 
-/** Some work, in a module that no save of the leaf makes anew. */
-export const sums =
-  "export function work(): number { let sum = 0; for (let n = 0; n < 300_000; n++) sum = (sum * 31 + n) | 0; return sum; }\n";
+/** Work in a module that no save of the leaf makes anew. */
+export const sums = `${work(laps)}\n`;
+
+/** Where the work of a request is done: the modules of the cage share it, or one does it all. */
+const routes: Record<Where, string> = { work: "work()", kept: "kept()", anew: "own()" };
 
 /**
  * Answers with the version, with the longest hold-up of the event loop since the last question, and after some work:
- * "/work" does it in a module that stays as it is, "/anew" in this one, which imports what is saved and so begins each
- * generation with code that V8 has not optimized yet. A hold-up is a 1 ms timer's lateness less the time for which the kernel ran other programs (run delay, Linux).
+ * "/work" does it in all modules of the cage, an equal part in each, of which a save of the leaf makes some anew;
+ * "/kept" in one that stays as it is, "/anew" in this one, which imports what is saved and so begins each generation with
+ * code that V8 has not optimized yet. A hold-up is a 1 ms timer's lateness less the time for which the kernel ran other
+ * programs (run delay, Linux).
  */
 export const web = (from: string): string => `import { readFileSync } from "node:fs";
 import { keep } from "#runtime";
-import { f } from "./${from}";
-import { work } from "./sums.ts";
+import { f, work } from "./${from}";
+import { work as kept } from "./sums.ts";
 const away = () => { try { return Number(readFileSync("/proc/self/schedstat", "latin1").split(" ")[1]) / 1e6; } catch { return 0; } };
 const delay = keep("delay", () => {
   const made = { max: 0, at: performance.now(), away: away() };
@@ -74,7 +87,9 @@ const delay = keep("delay", () => {
 export const routes = {
   "GET /": () => f(),
   "GET /block": () => { const { max } = delay; delay.max = 0; return String(max); },
-  "GET /work": () => f() + work(),
-  "GET /anew": () => { let sum = 0; for (let n = 0; n < 300_000; n++) sum = (sum * 31 + n) | 0; return f() + sum; },
+${Object.entries(routes)
+  .map(([where, sum]) => `  "GET /${where}": () => f() + ${sum},`)
+  .join("\n")}
 };
+${work(laps).replace("export function work", "function own")}
 `;
