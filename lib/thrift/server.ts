@@ -6,11 +6,14 @@
  *       invoke: (plan, args) => handlers[plan.service][plan.method.name](...args),
  *       told: (error) => ({ code, message, open: true }),       // what an outsider may know
  *     });
- *     await session.drain();                                    // no new calls; answers what runs; closes
+ *     await session.drain();                                    // asks the client to leave; answers all it still sends
  *
  * Promises: a oneway call gets no answer; an unknown method UNKNOWN_METHOD; arguments that break the schema
  * PROTOCOL_ERROR; bytes that are no message PROTOCOL_ERROR and the end of the connection. Nothing that arrives throws.
  * A client that uses one seqid for several calls at once gets those answers in order, as it must expect.
+ *
+ * Draining loses no call: a client of ours is told goodbye, and closes when it has its answers. Others cannot be told. They
+ * are let be idle for a moment and then closed; one that never is, after some seconds, behind an answer.
  *
  *     what the handler threw                                     what the caller gets
  *     code = the name of a declared exception                    that exception, from `details` (message: its own)
@@ -22,7 +25,7 @@ import { binary } from "./binary.ts";
 import { type ApplicationType, ThriftError } from "./errors.ts";
 import { Framed } from "./frame.ts";
 import { type Limits, limits as standard } from "./limits.ts";
-import { protocolOf, refusal } from "./message.ts";
+import { firstSeqid, goodbye, protocolOf, refusal } from "./message.ts";
 import type { Declared, Plan } from "./plan.ts";
 import { messageTypes, type Protocol } from "./wire.ts";
 
@@ -50,6 +53,11 @@ export interface ServerSession {
   destroy(): void;
 }
 
+/** A client idle for so long is not about to ask: one under load asks again within milliseconds. */
+const quietMs = 400;
+/** A client that is never idle, and cannot be told. */
+const patienceMs = 5_000;
+
 export function serveConnection(stream: Duplex, options: ServerOptions): ServerSession {
   return new Connection(stream, options);
 }
@@ -63,6 +71,13 @@ class Connection implements ServerSession {
   readonly closed: Promise<void>;
   #settle: () => void = () => {};
   #running = 0;
+  /** The protocol of a client that understands a goodbye; undefined of others, and before the first call. */
+  #ours: Protocol | undefined;
+  #heardAt = performance.now();
+  #asked = false;
+  /** It is asked to leave, or waited for to be idle. */
+  #leaving = false;
+  /** No more is read: it closes when nothing runs. */
   #draining = false;
 
   constructor(stream: Duplex, options: ServerOptions) {
@@ -82,10 +97,25 @@ class Connection implements ServerSession {
   }
 
   async drain(): Promise<void> {
+    this.#leaving = true;
+    if (this.#ours !== undefined) this.#framed.send(goodbye(this.#ours));
+    const since = performance.now();
+    const look = (): void => {
+      const now = performance.now();
+      const quiet = this.#running === 0 && now - this.#heardAt > quietMs;
+      // Who was told goodbye closes by itself.
+      if (this.#ours === undefined && (quiet || now - since > patienceMs)) this.#close();
+    };
+    look();
+    const looking = setInterval(look, quietMs / 4);
+    await this.closed;
+    clearInterval(looking);
+  }
+
+  #close(): void {
     this.#draining = true;
     this.#framed.pause();
     this.#breathe();
-    await this.closed;
   }
 
   destroy(): void {
@@ -103,6 +133,7 @@ class Connection implements ServerSession {
       // Answers carry the name without its service, as Apache's own multiplexed servers give it.
       name = envelope.name.slice(envelope.name.indexOf(":") + 1);
       seqid = envelope.seqid;
+      this.#met(protocol, seqid);
       if (envelope.type !== messageTypes.CALL && envelope.type !== messageTypes.ONEWAY)
         throw new ThriftError("PROTOCOL", "a server takes calls, not answers", { type: "INVALID_MESSAGE_TYPE" });
       const plan = this.#options.find(envelope.name);
@@ -136,10 +167,17 @@ class Connection implements ServerSession {
       const known = error instanceof ThriftError ? error : undefined;
       const sentence = known?.message ?? "the message could not be read";
       this.#framed.send(refusal(protocol, { name, seqid }, known?.type ?? "PROTOCOL_ERROR", sentence));
-      this.#draining = true;
-      this.#framed.pause();
-      this.#breathe();
+      this.#close();
     }
+  }
+
+  #met(protocol: Protocol, seqid: number): void {
+    this.#heardAt = performance.now();
+    if (this.#asked) return;
+    this.#asked = true;
+    if (seqid !== firstSeqid) return;
+    this.#ours = protocol;
+    if (this.#leaving) this.#framed.send(goodbye(protocol));
   }
 
   #run(plan: Plan, args: readonly unknown[], protocol: Protocol, seqid: number, silent: boolean): void {

@@ -267,12 +267,13 @@ export class Cage {
 
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
+    if (this.#leads) {
+      await this.engine.publish(upSubject, this.name);
+      await this.#tell();
+    }
     this.#watchdog = startWatchdog({ place: placeOf });
-    if (!this.#leads) return;
-    await this.engine.publish(upSubject, this.name);
-    await this.#tell();
     // Only now: watching makes a compiler ready, and a start waits for none.
-    if (this.#options.watch) await this.loader.watch();
+    if (this.#options.watch && this.#leads) await this.loader.watch();
   }
 
   async #tell(): Promise<void> {
@@ -322,7 +323,9 @@ export class Cage {
     for (const listener of this.#swapListeners) listener();
     this.stale.start();
     await this.#tell();
-    if (this.#options.watch) await this.loader.watch();
+    if (!this.#options.watch) return;
+    // Behind it: who waits for this waits for calls to be made durable.
+    this.loader.watch().catch((error) => events.emit("problem", { what: "watching the files", error }));
   }
 
   /** A hold on the current generation, as a request wants it. */

@@ -252,7 +252,7 @@ export class Supervisor {
         return this.#goBack(from, message.generation, message.message);
       case "ahead": {
         const { id, verb, args } = message;
-        return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
+        return void this.#ahead(verb, args, Date.now() + answerMs(verb) - 1_000).then(
           (value) => from.tell({ kind: "answered", id, value }),
           ({ code = "INTERNAL", message }: CageError) => from.tell({ kind: "answered", id, error: { code, message } }),
         );
@@ -471,6 +471,23 @@ export class Supervisor {
     if (this.#worker === undefined)
       throw new CageError("UNAVAILABLE", `cage ${this.#options.cage} is ${this.#state}; it cannot do '${verb}' now`);
     return await this.#worker.ask(verb, args, timeoutMs);
+  }
+
+  /**
+   * What may be asked of the first twice: of the next one when this one has resigned (it answers nothing then), or ended
+   * before it answered.
+   */
+  async #ahead(verb: string, args: unknown, until: number): Promise<unknown> {
+    for (;;) {
+      const asked = this.#worker;
+      try {
+        const value = await this.#ask(verb, args, until - Date.now());
+        if (value !== undefined) return value;
+      } catch (error) {
+        if ((asked !== undefined && asked === this.#worker) || Date.now() > until) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** The first's answer, then those of the others that have one: a process that hangs hides none of them. */

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { CageError, coded, Unavailable } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
 import { Balance, type Peer, type PeerState } from "../rpc/balance.ts";
+import { isThrownThere } from "../rpc/error.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
 import { isStream } from "../rpc/stream.ts";
@@ -146,20 +147,45 @@ export class LocalEngine implements Engine {
           attempt.answered();
           resolve(value);
         },
-        reject(error) {
-          attempt.failed(error);
-          reject(error);
+        reject: (thrown) => {
+          const failed = (error: unknown): void => {
+            attempt.failed(error);
+            reject(error);
+          };
+          if (!this.#hasMoved(place, thrown, args, stop)) return failed(thrown);
+          this.#sendOnce(place, path, args, carry, stop).then((value) => {
+            attempt.answered();
+            resolve(value);
+          }, failed);
         },
       });
     });
   }
 
-  #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+  async #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    try {
+      return await this.#sendOnce(place, path, args, carry, stop);
+    } catch (error) {
+      if (!this.#hasMoved(place, error, args, stop)) throw error;
+      return await this.#sendOnce(place, path, args, carry, stop);
+    }
+  }
+
+  #sendOnce(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     const session = this.#open(place);
     if (session !== undefined) return session.call(path, args, carry, stop);
     if (place.line !== undefined)
       return Promise.reject(new Unavailable(`${place.cage}, which dialled in here, has left; ask again`));
     return unless(stop, this.#session(place)).then((greeted) => greeted.call(path, args, carry, stop));
+  }
+
+  /**
+   * The process that was asked was leaving, and began nothing of it: another has its place on the same socket. (A stream
+   * among the arguments can be taken once.)
+   */
+  #hasMoved(place: Place, error: unknown, args: readonly unknown[], stop: Stop | undefined): boolean {
+    const untouched = coded(error).code === "UNAVAILABLE" && !isThrownThere(error);
+    return untouched && place.line === undefined && stop?.stopped === undefined && !args.some(isStream);
   }
 
   async #everywhere(

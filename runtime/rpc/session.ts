@@ -493,6 +493,8 @@ export class Session implements Line {
     this.#framer.maxBytes = limits.frameBytes;
     if (this.#speech.features.includes("beats"))
       this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
+    // It could not be told before: it shall ask nothing here.
+    if (this.#draining) this.#send([kinds.bye, false]);
     this.#said(this.peer);
   }
 
