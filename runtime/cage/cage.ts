@@ -34,6 +34,7 @@ import { type MovingRetries, movingRetries } from "../retry/moving.ts";
 import { openRetries } from "../retry/retry.ts";
 import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
+import { agree } from "./agreement.ts";
 import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
 import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
@@ -192,6 +193,9 @@ export class Cage {
       ...(trial ? { more: trial.more } : {}),
       follower: !this.#leads,
       prepare: (candidate, previous) => this.#prepare(candidate, previous),
+      agree: async (candidate, kept) => {
+        if (this.plan.processes > 1) await agree(candidate, kept, link);
+      },
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });

@@ -113,6 +113,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
   /** From the supervisor, which lets nobody else ask for what begins with "process.". */
   "process.resign": (cage) => cage.resign(),
   "process.succeed": async (cage, args) => void (await cage.succeed((args ?? {}) as { since?: number })),
+  "process.prepare": (cage, args) => cage.loader.prepare((args as { generation: number }).generation),
+  "process.forget": (cage) => cage.loader.forget(),
   "process.catch up": async (cage) => answered(cage, await cage.loader.catchUp()),
 
   async requests(cage) {
