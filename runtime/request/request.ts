@@ -17,6 +17,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { CageError, Expired } from "../errors.ts";
+import type { Background } from "./background.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import type { Levels } from "./levels.ts";
 import { newTrace, type Trace } from "./trace.ts";
@@ -55,6 +56,7 @@ export interface Services {
   readonly cage: string;
   /** What operators set live. */
   readonly levels?: Levels;
+  readonly background: Background;
   call(to: Target, path: string, args: readonly unknown[]): Promise<unknown>;
   retry(
     to: Target,
