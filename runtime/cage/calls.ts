@@ -92,14 +92,14 @@ class Outgoing implements Sending<unknown> {
     return this.#engine.call(this.#to, this.#path, this.#args, { remainingMs, trace, logLevel }, stop);
   }
 
-  done(error: unknown): unknown {
+  done(error: unknown, items?: number): unknown {
     const request = this.#request;
     const told =
       error instanceof Expired && error === request.stopped
         ? new Expired(`${this.what}: the deadline of ${request.label} passed`, { cause: error })
         : error;
     const durationMs = performance.now() - this.#startedAt;
-    events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, error: told });
+    events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, items, error: told });
     return told;
   }
 }
