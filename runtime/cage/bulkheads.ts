@@ -105,7 +105,7 @@ function through<T>(gate: Gate, wait: Stoppable, sending: Sending<T>, own?: Wait
 function inside<T>(gate: Gate, wait: Stoppable, sending: Sending<T>, own: Wait | undefined): Promise<T> {
   const since = gate.now();
   const over = (error?: unknown, items?: number): unknown => {
-    gate.leave(since);
+    gate.leave(since, error !== undefined);
     own?.end();
     return sending.done(error, items);
   };

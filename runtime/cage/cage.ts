@@ -194,7 +194,6 @@ export class Cage {
       host: this.#hostParts,
       engine: () => this.engine,
       self: () => selfApi(this),
-      allow: () => this.plan.allow,
     });
   }
 

@@ -78,9 +78,9 @@ export class Background {
   }
 
   /** A piece of it is over (piece.ts). */
-  over(request: Request, enteredAt: number | undefined, at: number): void {
+  over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
     this.running.delete(request);
-    if (enteredAt !== undefined) this.gate.leave(enteredAt, at);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
     if (this.running.size > 0) return;
     for (const resolve of this.#idle) resolve();
     this.#idle.clear();

@@ -75,6 +75,8 @@ export interface Lease {
   /** What the author calls the resource: a typed client, from this generation's configuration. */
   resource(name: string): unknown;
   readonly config: unknown;
+  /** Which cages may call which module of its api; undefined: all may (cage/allow.ts). */
+  readonly allow?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Another hold on the same generation, for work that outlives the request. */
   again(): Lease;
   release(): void;
