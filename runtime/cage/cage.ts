@@ -24,7 +24,7 @@ import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
-import { backgroundOver } from "../request/background.ts";
+import { Background } from "../request/background.ts";
 import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, within } from "../request/request.ts";
@@ -150,6 +150,7 @@ export class Cage {
       node,
       cage: name,
       levels: this.levels,
+      background: new Background(),
       call: (to, path, args) => this.#calls.make(to, path, args),
       // When its request ends first it may be durable or not; its id makes asking again harmless.
       retry: (to, retry, path, args) =>
@@ -193,7 +194,6 @@ export class Cage {
       host: this.#hostParts,
       engine: () => this.engine,
       self: () => selfApi(this),
-      allow: () => this.plan.allow,
     });
   }
 
@@ -293,14 +293,16 @@ export class Cage {
     return value;
   }
 
-  /** Everything that runs now, over all interfaces. */
+  /** Everything that runs now: of all interfaces, and in the background. */
   async running(): Promise<Request[]> {
-    return (await this.#hosts()).flatMap((host) => [...host.running]);
+    const { background } = this.services;
+    return [...(await this.#hosts()), background].flatMap(({ running }) => [...running]);
   }
 
-  /** How the gates of its interfaces, and of its calls to others, stand. */
+  /** How the gates of its interfaces, of its background work, and of its calls to others, stand. */
   async gates(): Promise<GateStatus[]> {
-    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#calls.out.status()];
+    const gated = [...(await this.#hosts()), this.services.background];
+    return [...gated.map(({ gate }) => gate.status()), ...this.#calls.out.status()];
   }
 
   async #hosts(): Promise<Host[]> {
@@ -329,7 +331,7 @@ export class Cage {
     const open = await this.openInterfaces();
     // All at once: a long call must not leave the other ways in open until there is no time left to close them.
     const drained = Promise.all([this.engine.drain(), ...open.map((row) => row.interface.drain())]).then(() =>
-      backgroundOver(this.services),
+      this.services.background.idle(),
     );
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
@@ -399,6 +401,7 @@ export class Cage {
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
         this.#calls.configure(plan.calls);
+        this.services.background.configure(plan.background);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,

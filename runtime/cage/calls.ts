@@ -9,7 +9,7 @@ import { events } from "../health/events.ts";
 import { current, type Request, type Target } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { isStream } from "../rpc/stream.ts";
-import { type Allow, permit } from "./allow.ts";
+import { permit } from "./allow.ts";
 import { Bulkheads, type CallLimits, type Sending } from "./bulkheads.ts";
 import { Host, type HostOptions } from "./host.ts";
 
@@ -18,8 +18,6 @@ export interface CallsOptions {
   engine(): Engine;
   /** What every cage answers about itself. */
   self(): Api;
-  /** Which cages may call which module, by the configuration that serves. */
-  allow(): Allow | undefined;
 }
 
 export class Calls {
@@ -53,7 +51,7 @@ export class Calls {
     stop.begun = false;
     return this.in.answer(work, (_, request) => {
       stop.begun = true;
-      permit(this.#options.allow(), this.in.cage, from, path);
+      permit(request.lease.allow, this.in.cage, from, path);
       const answer = invoke(request.lease.module("api") as Api | undefined, path, args);
       // What is there already needs nobody to watch over it.
       return isPromised(answer) || isStream(answer) ? lasting(answer, send) : answer;
@@ -92,14 +90,14 @@ class Outgoing implements Sending<unknown> {
     return this.#engine.call(this.#to, this.#path, this.#args, { remainingMs, trace, logLevel }, stop);
   }
 
-  done(error: unknown): unknown {
+  done(error: unknown, items?: number): unknown {
     const request = this.#request;
     const told =
       error instanceof Expired && error === request.stopped
         ? new Expired(`${this.what}: the deadline of ${request.label} passed`, { cause: error })
         : error;
     const durationMs = performance.now() - this.#startedAt;
-    events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, error: told });
+    events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, items, error: told });
     return told;
   }
 }

@@ -99,9 +99,9 @@ export class Host implements InterfaceHost {
   }
 
   /** A piece of work is over (piece.ts). */
-  over(request: Request, enteredAt: number | undefined, at: number): void {
+  over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
     this.running.delete(request);
-    if (enteredAt !== undefined) this.gate.leave(enteredAt, at);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
   }
 
   module(request: Request): Handler {

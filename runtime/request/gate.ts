@@ -137,11 +137,11 @@ export class Gate {
     });
   }
 
-  /** Gives back the slot that was entered at `since` (ms on the gate's clock). */
-  leave(since: number, at = this.#clock()): void {
+  /** Gives back the slot that was entered at `since` (ms on the gate's clock); whether what had it failed. */
+  leave(since: number, failed = false, at = this.#clock()): void {
     const heldMs = at - since;
     this.#heldMs += (heldMs - this.#heldMs) * Math.max(newestWeight, 1 / ++this.#measured);
-    if (this.#adaptive !== undefined) this.#limit = this.#adaptive.sample(heldMs, this.#running);
+    if (this.#adaptive !== undefined) this.#limit = this.#adaptive.sample(heldMs, this.#running, failed);
     this.#running--;
     this.#admit();
   }
@@ -151,12 +151,15 @@ export class Gate {
     const room = this.enter(request);
     if (room !== undefined) await room;
     const since = this.#clock();
+    let failed = true;
     try {
       // Stopped between being let in and coming here.
       if (request.stopped !== undefined) throw request.stopped;
-      return await work();
+      const value = await work();
+      failed = false;
+      return value;
     } finally {
-      this.leave(since);
+      this.leave(since, failed);
     }
   }
 

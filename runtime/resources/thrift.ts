@@ -183,7 +183,7 @@ class ThriftResource implements Resource<ThriftClients> {
       });
     } catch (error) {
       if (request.expired) line.suspect(session, sentAt);
-      throw mapped(error, plan, request);
+      throw mapped(error, plan, request, this.#gate.status().heldMs ?? unknownMs);
     }
   }
 
@@ -194,7 +194,10 @@ class ThriftResource implements Resource<ThriftClients> {
   }
 }
 
-function mapped(error: unknown, plan: Plan, request: Request): unknown {
+/** What is said of a call's time before one was measured. */
+const unknownMs = 1_000;
+
+function mapped(error: unknown, plan: Plan, request: Request, heldMs: number): unknown {
   if (error instanceof DeclaredError) {
     const declared = new CageError(error.code, error.message, { details: error.details, cause: error });
     declared.name = error.name;
@@ -203,7 +206,9 @@ function mapped(error: unknown, plan: Plan, request: Request): unknown {
   if (error instanceof ThriftError) {
     // An argument that its own IDL does not allow is a fault of the code that called, not of whoever asked for it.
     const code = error.code === "BAD_VALUE" ? "INTERNAL" : error.code;
-    return new CageError(code, error.message, { cause: error });
+    // Its connection is full; in the time of a call one of them has ended.
+    const details = code === "OVERLOADED" ? { details: { retryAfterMs: Math.max(1, Math.ceil(heldMs)) } } : {};
+    return new CageError(code, error.message, { cause: error, ...details });
   }
   if (error !== request.stopped || request.stopped?.code !== "EXPIRED") return error;
   return new Expired(`${plan.label}: the deadline of ${request.label} passed`, { cause: error });

@@ -43,6 +43,8 @@ export interface SessionOptions {
   /** Whom the dialling side means to reach; another that answers is refused. */
   readonly expect?: string;
   readonly keyOf: KeyOf;
+  /** Calls of the peer's that may run here at once; default limits.ts. */
+  readonly runningPerPeer?: number;
   /** Says that it is alive so often, and ends when the peer does not; for connections that may die without a word. */
   readonly beatMs?: number;
   /** Another release's, for tests. */
@@ -142,7 +144,7 @@ export class Session implements Line {
     try {
       if (this.#ended) throw this.#ended;
       if (!this.#proven) throw new Unavailable(`${this.#name} has not proven who it is`);
-      if (this.#full) throw new Overloaded(`${this.#name} does not read what is sent to it`);
+      if (this.#full) throw refused(`${this.#name} does not read what is sent to it`);
       this.#ask(path, args, carry, stop, asker);
     } catch (error) {
       asker.reject(error);
@@ -263,10 +265,10 @@ export class Session implements Line {
     // A call under an id that runs would slip past the limit, and past its CANCEL.
     if (id <= this.#lastId) throw new CageError("PROTOCOL", `the peer used the id ${id} again`);
     this.#lastId = id;
-    if (this.#draining || this.#running.size >= limits.runningPerPeer) {
+    if (this.#draining || this.#running.size >= (this.#options.runningPerPeer ?? limits.runningPerPeer)) {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")
-        : new Overloaded("too many calls run here for this peer");
+        : refused("too many calls run here for this peer");
       return this.#answer([kinds.error, id, { ...flat(why), untouched: true }]);
     }
     const work = new Work();
@@ -327,7 +329,7 @@ export class Session implements Line {
 
   #answer(frame: Frame): void {
     // It asks and asks and reads no answer: these would pile up here without end.
-    if (this.#full) return this.#end(new Overloaded(`${this.#name} does not read what is sent to it`));
+    if (this.#full) return this.#end(refused(`${this.#name} does not read what is sent to it`));
     try {
       this.#send(frame);
     } catch (thrown) {
@@ -551,6 +553,9 @@ export class Session implements Line {
     this.onEnd(error);
   }
 }
+
+const refused = (sentence: string): Overloaded =>
+  new Overloaded(sentence, { details: { retryAfterMs: limits.refusedMs } });
 
 const isPromised = (value: unknown): value is Promise<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
