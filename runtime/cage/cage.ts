@@ -295,7 +295,7 @@ export class Cage {
 
   /** Everything that runs now, over all interfaces. */
   async running(): Promise<Request[]> {
-    return (await this.#hosts()).flatMap((host) => [...host.running]);
+    return (await this.#hosts()).flatMap((host) => host.running.values());
   }
 
   /** How the gates of its interfaces, and of its calls to others, stand. */
