@@ -296,7 +296,7 @@ export class Cage {
   /** Everything that runs now: of all interfaces, and in the background. */
   async running(): Promise<Request[]> {
     const { background } = this.services;
-    return [...(await this.#hosts()), background].flatMap(({ running }) => [...running]);
+    return [...(await this.#hosts()), background].flatMap(({ running }) => running.values());
   }
 
   /** How the gates of its interfaces, of its background work, and of its calls to others, stand. */

@@ -3,6 +3,7 @@
  * interfaces/interface.ts). Every way in passes here, so limits, deadlines, metrics and generations are the same for all.
  */
 import type { Server } from "node:net";
+import { Numbered } from "../../lib/numbered.ts";
 import type { Line } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
 import type { Answers } from "../interfaces/answers.ts";
@@ -36,7 +37,7 @@ export class Host implements InterfaceHost {
   /** Addresses lent, to be given back when the interface stops. */
   readonly addresses: Address[] = [];
   /** All that wait, run, or go on after their waiter was released. */
-  readonly running = new Set<Request>();
+  readonly running = new Numbered<Request>();
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -80,7 +81,7 @@ export class Host implements InterfaceHost {
       from: work.from,
       retry: work.retry,
     });
-    this.running.add(request);
+    this.running.set(request.number, request);
     const piece = new Piece<T>(request, runner, this);
     try {
       work.accepted?.(request);
@@ -100,7 +101,7 @@ export class Host implements InterfaceHost {
 
   /** A piece of work is over (piece.ts). */
   over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
-    this.running.delete(request);
+    this.running.delete(request.number);
     if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
   }
 

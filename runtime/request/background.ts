@@ -7,6 +7,7 @@
  * (`background: { running, waiting }` in its configuration), and beyond that `background` throws OVERLOADED with
  * `details.retryAfterMs`, in the request that wanted it, which then fails or does without.
  */
+import { Numbered } from "../../lib/numbered.ts";
 import { events } from "../health/events.ts";
 import { Gate, type Limits } from "./gate.ts";
 import { Piece } from "./piece.ts";
@@ -25,7 +26,7 @@ export interface BackgroundOptions {
 export class Background {
   readonly gate = new Gate({ name: "background work", ...defaultBackgroundLimits });
   /** What waits in line, runs, or goes on past its deadline. */
-  readonly running = new Set<Request>();
+  readonly running = new Numbered<Request>();
   readonly #idle = new Set<() => void>();
   #limits = JSON.stringify(defaultBackgroundLimits);
 
@@ -59,7 +60,7 @@ export class Background {
     };
     const piece = new Piece<unknown>(request, { resolve() {}, reject }, this);
     const run = () => Promise.resolve().then(work);
-    this.running.add(request);
+    this.running.set(request.number, request);
     outside(() => {
       let room: Promise<void> | undefined;
       try {
@@ -79,7 +80,7 @@ export class Background {
 
   /** A piece of it is over (piece.ts). */
   over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
-    this.running.delete(request);
+    this.running.delete(request.number);
     if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
     if (this.running.size > 0) return;
     for (const resolve of this.#idle) resolve();

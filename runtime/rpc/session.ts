@@ -13,6 +13,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { Numbered } from "../../lib/numbered.ts";
 import type { Asker, Carry, Instance, Line, Serve, Stop } from "../engine/engine.ts";
 import { CageError, Cancelled, coded, Overloaded, Unavailable, UnknownOutcome } from "../errors.ts";
 import { answered, flat, revived, type WireError } from "./error.ts";
@@ -70,8 +71,8 @@ export class Session implements Line {
   readonly #options: SessionOptions;
   readonly #handlers: Handlers;
   readonly #framer = new Framer();
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, Work>();
+  readonly #waiting = new Numbered<Waiting>();
+  readonly #running = new Numbered<Work>();
   readonly #nonce = randomBytes(nonceBytes);
   #theirNonce: Uint8Array | undefined;
   #speech: Speech;
@@ -202,7 +203,7 @@ export class Session implements Line {
     this.#waiting.set(id, waiting);
     waiting.forget = stop?.onStop((why) => this.#abandon(id, why));
     // It had stopped before: nothing is sent.
-    if (!this.#waiting.has(id)) return;
+    if (this.#waiting.get(id) === undefined) return;
     waiting.sent = true;
     try {
       if (at !== noStreams) this.#needStreams(`an argument of ${path}`);
@@ -226,9 +227,8 @@ export class Session implements Line {
   }
 
   #settle(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
+    const waiting = this.#waiting.delete(id);
     if (waiting === undefined) return undefined;
-    this.#waiting.delete(id);
     waiting.forget?.();
     for (const out of waiting.sending) out.stop();
     return waiting;
@@ -536,7 +536,7 @@ export class Session implements Line {
           `the connection to ${this.#name} was lost after the call was sent; it may or may not have been done`,
           { cause: error },
         );
-    for (const id of [...this.#waiting.keys()]) {
+    for (const [id] of this.#waiting.entries()) {
       const waiting = this.#settle(id);
       if (waiting?.taking === undefined) waiting?.asker.reject(outcome);
       else waiting.taking.end({ error: outcome });

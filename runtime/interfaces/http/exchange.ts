@@ -40,6 +40,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly method: string;
   readonly raw: string;
   readonly path: string;
+  readonly number: number;
   readonly #site: Site;
   readonly #connection: Connection;
   readonly #expects: Expectation;
@@ -62,6 +63,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     const raw = (this.raw = incoming.url ?? "/");
     const mark = raw.indexOf("?");
     this.path = mark < 0 ? raw : raw.slice(0, mark);
+    this.number = ++connection.asked;
     this.#connection = connection;
     this.#site = site;
     this.#expects = expects;
@@ -70,9 +72,9 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   start(): void {
     const { host, options } = this.#site;
     const connection = this.#connection;
-    connection.owed.add(this);
+    connection.owed.set(this.number, this);
     connection.newest = this;
-    if (++connection.asked >= options.maxRequestsPerConnection) connection.ending = true;
+    if (this.number >= options.maxRequestsPerConnection) connection.ending = true;
     // Of HTTP/1 the connection tells; here only this stream may be gone.
     if (this.incoming.httpVersionMajor === 2) this.outgoing.once("close", () => this.left());
     host.take(this, this);
