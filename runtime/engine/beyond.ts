@@ -24,8 +24,10 @@ export interface Far extends Required<Instance> {
 export interface Arrivals {
   /** Somebody opened a stream to this instance. */
   accept(stream: Duplex, from: Instance): void;
-  /** Something was published on another node. */
-  event(from: Instance, subject: string, data: unknown): void;
+  /** Something that fits `pattern`, which was subscribed to, was published on another node. */
+  event(from: Instance, pattern: string, data: unknown): void;
+  /** It is there, or there again: what is held against it is forgotten. */
+  there(far: Far): void;
 }
 
 export interface Beyond {
@@ -39,7 +41,7 @@ export interface Beyond {
   open(to: Far): Promise<Duplex>;
   /** Tells other nodes, in order; throws TOO_LARGE. Told to nobody while the way is down. */
   publish(subject: string, data: Uint8Array): void;
-  /** From now on `event` is called for what fits. */
+  /** From now on `event` is called for what fits, once for each pattern. */
   subscribe(pattern: string): () => void;
   readonly kv: Engine["kv"];
   drain(): Promise<void>;

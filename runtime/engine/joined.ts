@@ -73,7 +73,8 @@ export class Joined implements Engine {
     const beyond = await this.#options.beyond?.();
     await beyond?.start({
       accept: (stream, from) => this.#accept(stream, { proven: from, beatMs: limits.farBeatMs }, this.#farHandlers),
-      event: (from, subject, data) => this.#deliver(from, subject, data),
+      event: (from, pattern, data) => this.#tell(pattern, from, data),
+      there: (far) => this.#balance.revive((key) => key === keyOf(far)),
     });
     this.#beyond = beyond;
     for (const [pattern, subscription] of this.#subscriptions) subscription.leave = beyond?.subscribe(pattern);
@@ -272,8 +273,8 @@ export class Joined implements Engine {
     let places = this.#farPlaces.get(instances);
     if (places === undefined) {
       places = instances.map((far) => {
-        const { node, process, id } = far;
-        return { key: `${cage}#${node}.${process} ${id}`, node, cage, process, far };
+        const { node, process } = far;
+        return { key: keyOf(far), node, cage, process, far };
       });
       this.#farPlaces.set(instances, places);
     }
@@ -352,10 +353,13 @@ export class Joined implements Engine {
   readonly #farHandlers: Handlers = { serve: this.#handlers.serve, event: () => {} };
 
   #deliver(from: Instance, subject: string, data: unknown): void {
-    for (const [pattern, row] of this.#subscriptions) {
-      if (pattern !== subject && !(pattern.endsWith(".*") && subject.startsWith(pattern.slice(0, -1)))) continue;
-      for (const listener of row.listeners) listener(data, from);
-    }
+    for (const pattern of this.#subscriptions.keys())
+      if (pattern === subject || (pattern.endsWith(".*") && subject.startsWith(pattern.slice(0, -1))))
+        this.#tell(pattern, from, data);
+  }
+
+  #tell(pattern: string, from: Instance, data: unknown): void {
+    for (const listener of this.#subscriptions.get(pattern)?.listeners ?? []) listener(data, from);
   }
 
   /** The session that is there, if it takes calls: nearly always, and then a call waits for nothing. */
@@ -426,6 +430,8 @@ interface Subscription {
 }
 
 const none: readonly never[] = [];
+
+const keyOf = ({ cage, node, process, id }: Far): string => `${cage}#${node}.${process} ${id}`;
 
 /** Processes come and go with a save of a configuration, or a crash: soon enough to be seen so late. */
 const seenMs = 500;
