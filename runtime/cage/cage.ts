@@ -13,7 +13,7 @@
  */
 import { join } from "node:path";
 import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
-import { LocalEngine } from "../engine/local.ts";
+import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
@@ -138,7 +138,7 @@ export class Cage {
     this.#keyOf = keysOf(paths, name);
     this.engine =
       trial?.engine ??
-      new LocalEngine({
+      new Joined({
         me: { node, cage: name, process: options.process ?? 1 },
         runDir: paths.run,
         stateDir: paths.state,

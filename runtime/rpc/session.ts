@@ -46,6 +46,8 @@ export interface SessionOptions {
   readonly keyOf: KeyOf;
   /** Calls of the peer's that may run here at once; default limits.ts. */
   readonly runningPerPeer?: number;
+  /** Who is there, where the transport has proven it: hello has to say the same, and no key is needed. */
+  readonly proven?: Instance;
   /** Says that it is alive so often, and ends when the peer does not; for connections that may die without a word. */
   readonly beatMs?: number;
   /** Another release's, for tests. */
@@ -470,13 +472,14 @@ export class Session implements Line {
       if (frame[0] !== kinds.hello) throw new CageError("PROTOCOL", "the peer did not begin with hello");
       const [, version, features, peer, nonce] = frame;
       this.#speech = common(this.#speech, { version, features });
-      const { expect, me, side, keyOf } = this.#options;
+      const { expect, me, side, keyOf, proven } = this.#options;
       if (expect !== undefined && expect !== peer.cage)
         throw new CageError(
           "PROTOCOL",
           `the socket of ${expect} was answered by ${peer.cage}; remove the sockets under state/run and start both again`,
         );
       this.peer = { node: peer.node, cage: peer.cage };
+      if (proven !== undefined) return this.#meetProven(this.peer, proven);
       this.#theirNonce = nonce;
       const mine: Proving = { by: me, side, to: peer.cage, nonces: { by: this.#nonce, to: nonce } };
       this.#send([kinds.proof, prove(mine, keyOf)]);
@@ -491,11 +494,22 @@ export class Session implements Line {
       nonces: { by: this.#theirNonce as Uint8Array, to: this.#nonce },
     };
     verify(frame[1], theirs, keyOf);
+    this.#begin(this.peer);
+  }
+
+  #meetProven(peer: Instance, { node, cage }: Instance): void {
+    if (peer.node !== node || peer.cage !== cage)
+      throw new CageError("FORBIDDEN", `who called itself ${peer.node}.${peer.cage} is ${node}.${cage}`);
+    this.#begin(peer);
+  }
+
+  /** Now it may be asked, and answered. */
+  #begin(peer: Instance): void {
     this.#proven = true;
     this.#framer.maxBytes = limits.frameBytes;
     if (this.#speech.features.includes("beats"))
       this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
-    this.#said(this.peer);
+    this.#said(peer);
   }
 
   /** Counted, not timed: a turn of our own event loop that takes a minute is one beat, and no fault of the peer's. */
