@@ -22,6 +22,7 @@ export interface HostOptions extends Limits {
   lease(): Lease;
   keyOf?(name: string): Uint8Array | undefined;
   adopt?(line: Line): () => void;
+  since?(): number | undefined;
   /** Whether the current generation names this host's interface. */
   named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -45,6 +46,10 @@ export class Host implements InterfaceHost {
     this.cage = options.cage;
     this.answers = options.answers ?? new Map();
     this.gate = new Gate({ name: `interface ${options.name}`, running: options.running, waiting: options.waiting });
+  }
+
+  get since(): number | undefined {
+    return this.#options.since?.();
   }
 
   get named(): boolean {
