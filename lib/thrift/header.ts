@@ -30,6 +30,8 @@ export interface Form {
 /** The text beside a message, by name. Names are compared as they are, small letters and large. */
 export type Headers = ReadonlyMap<string, string>;
 
+export const noHeaders: Headers = new Map();
+
 /** What a frame holds. */
 export interface Opened {
   readonly form: Form;
@@ -136,8 +138,6 @@ function readHeaders(head: Head, limits: Limits): Headers {
   }
   return headers;
 }
-
-export const noHeaders: Headers = new Map();
 
 function unpacked(message: Buffer, most: number): Buffer {
   try {
