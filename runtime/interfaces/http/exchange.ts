@@ -10,6 +10,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
 import type { Request, Trace } from "../../request/request.ts";
+import { traceOf } from "../../request/traceparent.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
 import { type Arrived, type Ask, Asked } from "./ask.ts";
@@ -18,7 +19,6 @@ import type { Connection, Owed } from "./connections.ts";
 import type { Options } from "./options.ts";
 import type { Peers } from "./peers.ts";
 import { type Found, match, type Routes } from "./routes.ts";
-import { traceOf } from "./trace.ts";
 
 /** What all exchanges of an interface share. */
 export interface Site {
