@@ -211,8 +211,8 @@ class ThriftResource implements Resource<ThriftClients> {
       if (request.expired) line.suspect(session, sentAt);
       // Without a word of the server's: its connection is full, and in the time of a call one of them has ended.
       const waitMs = (): number => retryAfterMs ?? Math.max(1, Math.ceil(this.#gate.status().heldMs ?? unknownMs));
-      const told = retryAfterMs !== undefined || (error as Partial<ThriftError>).code === "OVERLOADED";
-      throw mapped(error, plan, request, told ? { retryAfterMs: waitMs() } : undefined);
+      const full = error instanceof ThriftError && error.code === "OVERLOADED";
+      throw mapped(error, plan, request, full || retryAfterMs !== undefined ? { retryAfterMs: waitMs() } : undefined);
     }
   }
 
