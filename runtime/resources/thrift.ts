@@ -209,10 +209,10 @@ class ThriftResource implements Resource<ThriftClients> {
       });
     } catch (error) {
       if (request.expired) line.suspect(session, sentAt);
-      // Without a word of the server's: in the time of a call one of those that fill the connection has ended.
-      if ((error as Partial<ThriftError>).code === "OVERLOADED")
-        retryAfterMs ??= Math.max(1, Math.ceil(this.#gate.status().heldMs ?? unknownMs));
-      throw mapped(error, plan, request, retryAfterMs === undefined ? undefined : { retryAfterMs });
+      // Without a word of the server's: its connection is full, and in the time of a call one of them has ended.
+      const waitMs = (): number => retryAfterMs ?? Math.max(1, Math.ceil(this.#gate.status().heldMs ?? unknownMs));
+      const full = error instanceof ThriftError && error.code === "OVERLOADED";
+      throw mapped(error, plan, request, full || retryAfterMs !== undefined ? { retryAfterMs: waitMs() } : undefined);
     }
   }
 
@@ -228,11 +228,11 @@ const unknownMs = 1_000;
 
 type Facts = Readonly<Record<string, unknown>>;
 
-/** `beside`: what is known beside the answer; an exception that says it itself is right. */
+/** `beside`: what came beside the answer. */
 function mapped(error: unknown, plan: Plan, request: Request, beside: Facts | undefined): unknown {
   if (error instanceof DeclaredError) {
     const declared = new CageError(error.code, error.message, {
-      details: { ...beside, ...error.details },
+      details: { ...error.details, ...beside },
       cause: error,
     });
     declared.name = error.name;
