@@ -400,8 +400,8 @@ export class Cage {
       attachment: { plan, resources, interfaces, dialled },
       commit: () => {
         this.#canary.swapped(candidate, previous, plan.canary);
-        this.#calls.configure(plan.calls);
-        this.services.background.configure(plan.background);
+        this.#calls.configure(plan);
+        this.services.background.gate.resize(plan.background);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -500,9 +500,9 @@ export class Cage {
 
 const reloadPollMs = 500;
 
-/** Calls from other cages and background work have a minute; a trial keeps the one before. */
-const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
-  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
+/** Background work has a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

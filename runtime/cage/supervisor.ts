@@ -121,6 +121,8 @@ export class Supervisor {
     if (this.#state === "starting")
       this.#notify({ ok: false, code: "CANCELLED", message: "it was stopped while it started", stderr: [] });
     this.#enter("stopping");
+    // No worker will take what comes now: refused at once, it can ask elsewhere; in the kernel's queue it would wait.
+    this.#listeners.closeAll();
     const gone = new Promise<void>((resolve) => (this.#gone = resolve));
     const late = setTimeout(() => this.#all.map((worker) => worker.kill()), drainMs);
     for (const worker of this.#all) worker.drain();

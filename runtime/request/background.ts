@@ -8,7 +8,7 @@
  * `details.retryAfterMs`, in the request that wanted it, which then fails or does without.
  */
 import { events } from "../health/events.ts";
-import { Gate, type Limits } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import { Piece } from "./piece.ts";
 import { current, outside, Request } from "./request.ts";
 
@@ -27,15 +27,6 @@ export class Background {
   /** What waits in line, runs, or goes on past its deadline. */
   readonly running = new Set<Request>();
   readonly #idle = new Set<() => void>();
-  #limits = JSON.stringify(defaultBackgroundLimits);
-
-  configure(limits: Limits): void {
-    const said = JSON.stringify(limits);
-    // Else an adaptive limit would begin anew at each save.
-    if (said !== this.#limits) this.gate.resize(limits);
-    this.#limits = said;
-  }
-
   /** Resolves when none of it waits or runs any more; for the cage's stop. */
   async idle(): Promise<void> {
     if (this.running.size > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
