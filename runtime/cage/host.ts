@@ -3,6 +3,7 @@
  * interfaces/interface.ts). Every way in passes here, so limits, deadlines, metrics and generations are the same for all.
  */
 import type { Server } from "node:net";
+import { Numbered } from "../../lib/numbered.ts";
 import type { Line } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
 import type { Answers } from "../interfaces/answers.ts";
@@ -21,6 +22,7 @@ export interface HostOptions extends Limits {
   lease(): Lease;
   keyOf?(name: string): Uint8Array | undefined;
   adopt?(line: Line): () => void;
+  since?(): number | undefined;
   /** Whether the current generation names this host's interface. */
   named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -37,7 +39,7 @@ export class Host implements InterfaceHost {
   /** Addresses lent, to be given back when the interface stops. */
   readonly addresses: Address[] = [];
   /** All that wait, run, or go on after their waiter was released. */
-  readonly running = new Set<Request>();
+  readonly running = new Numbered<Request>();
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -52,6 +54,10 @@ export class Host implements InterfaceHost {
   resize(limits: Limits & { readonly timeoutMs: number }): void {
     this.#timeoutMs = limits.timeoutMs;
     this.gate.resize(limits);
+  }
+
+  get since(): number | undefined {
+    return this.#options.since?.();
   }
 
   get named(): boolean {
@@ -88,7 +94,7 @@ export class Host implements InterfaceHost {
       from: work.from,
       retry: work.retry,
     });
-    this.running.add(request);
+    this.running.set(request.number, request);
     const piece = new Piece<T>(request, runner, this);
     try {
       work.accepted?.(request);
@@ -108,7 +114,7 @@ export class Host implements InterfaceHost {
 
   /** A piece of work is over (piece.ts). */
   over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
-    this.running.delete(request);
+    this.running.delete(request.number);
     if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
   }
 

@@ -7,6 +7,7 @@
  * (`background: { running, waiting }` in its configuration), and beyond that `background` throws OVERLOADED with
  * `details.retryAfterMs`, in the request that wanted it, which then fails or does without.
  */
+import { Numbered } from "../../lib/numbered.ts";
 import { events } from "../health/events.ts";
 import { Gate } from "./gate.ts";
 import { Piece } from "./piece.ts";
@@ -25,8 +26,9 @@ export interface BackgroundOptions {
 export class Background {
   readonly gate = new Gate({ name: "background work", ...defaultBackgroundLimits });
   /** What waits in line, runs, or goes on past its deadline. */
-  readonly running = new Set<Request>();
+  readonly running = new Numbered<Request>();
   readonly #idle = new Set<() => void>();
+
   /** Resolves when none of it waits or runs any more; for the cage's stop. */
   async idle(): Promise<void> {
     if (this.running.size > 0) await new Promise<void>((resolve) => this.#idle.add(resolve));
@@ -50,7 +52,7 @@ export class Background {
     };
     const piece = new Piece<unknown>(request, { resolve() {}, reject }, this);
     const run = () => Promise.resolve().then(work);
-    this.running.add(request);
+    this.running.set(request.number, request);
     outside(() => {
       let room: Promise<void> | undefined;
       try {
@@ -70,7 +72,7 @@ export class Background {
 
   /** A piece of it is over (piece.ts). */
   over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
-    this.running.delete(request);
+    this.running.delete(request.number);
     if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
     if (this.running.size > 0) return;
     for (const resolve of this.#idle) resolve();

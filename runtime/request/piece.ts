@@ -55,8 +55,7 @@ export class Piece<T> {
       return this.fail(error);
     }
     if (!isPromise(running)) return this.#succeed(running);
-    const stopped = (why: CageError): void => this.#stop(why);
-    request.listen(stopped);
+    const stopped = request.listen((why) => this.#stop(why));
     running.then(
       (value) => {
         request.forget(stopped);

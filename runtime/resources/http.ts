@@ -17,6 +17,7 @@ import { z } from "../../lib/schema.ts";
 import { CageError, Expired } from "../errors.ts";
 import { Gate } from "../request/gate.ts";
 import { current, outside, type Request } from "../request/request.ts";
+import { traceparent } from "../request/traceparent.ts";
 import { Wait } from "../request/wait.ts";
 import type { ResourceProtocol } from "./resource.ts";
 
@@ -83,7 +84,7 @@ export const http: ResourceProtocol<Options, HttpClient> = {
       try {
         const { deadlineHeader } = options;
         const headers: Record<string, string> = {
-          traceparent: `00-${request.trace.id}-${request.trace.span}-01`,
+          traceparent: traceparent(request.trace),
           ...(request.trace.state === undefined ? {} : { tracestate: request.trace.state }),
           ...(given.json === undefined ? {} : { "content-type": "application/json" }),
           ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(Math.floor(wait.remaining)) }),

@@ -22,6 +22,8 @@ export const limits = {
   helloMs: 5_000,
   /** Between hosts: a firewall forgets a connection that is silent for a minute or more, and tells neither side. */
   beatMs: 15_000,
+  /** Between instances of a cluster: with `beatsMissed` a cut link is known within 1.6 s, and calls go elsewhere within 2. */
+  farBeatMs: 400,
   /** So many beats without a byte from the peer, and it is gone: calls to it would wait for nothing until their deadline. */
   beatsMissed: 3,
   /** Causes behind an error that go along: deeper ones explain the callee's insides, not what the caller may do. */

@@ -109,7 +109,8 @@ export const bench: Bench = {
     const sockets = mkdtempSync(join(tmpdir(), "bench-"));
     const contestants: Contestant[] = [];
     try {
-      contestants.push(await byHand("floor", "floor.mjs", [join(sockets, "s")]));
+      contestants.push(await byHand("floor", "floor.mjs", [join(sockets, "map"), "map"]));
+      contestants.push(await byHand("places", "floor.mjs", [join(sockets, "places"), "places"]));
       contestants.push(await cages());
       contestants.push(await byHand("moleculer", "moleculer.mjs", (await freePorts(2)).map(String)));
       const samples = new Map<string, Measured[]>();
@@ -130,12 +131,24 @@ export const bench: Bench = {
         median(of(a, cell).map((each, round) => each[key] / (of(b, cell)[round] as Measured)[key]));
       return {
         rows: [
-          ["ECHO", "OUTSTANDING", "FLOOR/S", "OURS/S", "MOLECULER/S", "OURS:FLOOR", "OURS:MOLECULER", "CALLER CPU US"],
+          [
+            "ECHO",
+            "OUTSTANDING",
+            "FLOOR/S",
+            "WITH PLACES/S",
+            "OURS/S",
+            "MOLECULER/S",
+            "OURS:FLOOR",
+            "OURS:PLACES",
+            "OURS:MOLECULER",
+            "CALLER CPU US",
+          ],
           ...cells.map(({ cell, size, outstanding }) => [
             size === "small" ? "200 B" : "10 KB",
             String(outstanding),
             ...contestants.map(({ name }) => rate(name, cell).toFixed(0)),
             ratio("ours", "floor", cell).toFixed(2),
+            ratio("ours", "places", cell).toFixed(2),
             ratio("ours", "moleculer", cell).toFixed(2),
             contestants.map(({ name }) => median(of(name, cell).map((each) => each.cpuUs)).toFixed(1)).join(" / "),
           ]),
@@ -143,6 +156,8 @@ export const bench: Bench = {
         keys: {
           floor_ratio_256: rounded(ratio("ours", "floor", "small 256")),
           moleculer_ratio_256: rounded(ratio("ours", "moleculer", "small 256")),
+          places_ratio_256: rounded(ratio("ours", "places", "small 256")),
+          places_ratio_10k: rounded(ratio("ours", "places", "large 32")),
           p50_ratio_1: rounded(ratio("ours", "floor", "small 1", "p50Us")),
           floor_ratio_10k: rounded(ratio("ours", "floor", "large 32")),
           calls_per_s_256: rounded(rate("ours", "small 256"), 0),

@@ -19,7 +19,7 @@
  *     trusted: ["10.0.0.0/8"], deadlineHeader: "x-deadline-ms"                 proxies whose word counts
  *
  * One file a noun: options, tls, connections, peers, exchange (one request), routes, answered, ask, body, answer,
- * compress, trace.
+ * compress.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
