@@ -46,13 +46,8 @@ export class Bulkheads {
 
   /** Calls under way are not disturbed. */
   configure(limits: Readonly<Record<string, CallLimits>>): void {
-    const before = this.#limits;
     this.#limits = limits;
-    for (const [cage, gate] of this.#gates) {
-      const [old, now] = [before, limits].map((each) => JSON.stringify(limitsOf(each, cage)));
-      // Else an adaptive limit would begin anew at each save.
-      if (old !== now) gate.resize(limitsOf(limits, cage));
-    }
+    for (const [cage, gate] of this.#gates) gate.resize(limitsOf(limits, cage));
   }
 
   status(): GateStatus[] {

@@ -459,8 +459,8 @@ export class Cage {
       commit: () => {
         // Those that follow serve what has passed its trial.
         this.#canary.swapped(candidate, previous, this.#leads ? plan.canary : undefined);
-        this.#calls.configure(plan.calls);
-        this.services.background.configure(plan.background);
+        this.#calls.configure(plan);
+        this.services.background.gate.resize(plan.background);
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -562,9 +562,9 @@ const reloadPollMs = 500;
 /** Attempts to deliver a retried call have 10 s (retry/delivery.ts), and a moment to be written down. */
 const attemptMs = 11_500;
 
-/** Calls from other cages and background work have a minute; a trial keeps the one before. */
-const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
-  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
+/** Background work has a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

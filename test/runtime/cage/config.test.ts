@@ -45,6 +45,13 @@ describe("a cage's configuration", () => {
     );
   });
 
+  it("bounds the calls that it answers", async () => {
+    expect(await plan({})).toMatchObject({ called: { timeoutMs: 60_000, running: 4_096, waiting: 4_096 } });
+    expect(await plan({ called: { running: { min: 2, max: 9 } } })).toMatchObject({
+      called: { timeoutMs: 60_000, running: { min: 2, max: 9 }, waiting: 4_096 },
+    });
+  });
+
   it("takes the protocol's options with their defaults", async () => {
     const { interfaces } = await plan({ interfaces: { web: { protocol: "http", port: 80, timeoutMs: 5 } } });
     expect(interfaces[0]).toMatchObject({ name: "web", options: { port: 80, host: "127.0.0.1" }, timeoutMs: 5 });
