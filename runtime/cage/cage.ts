@@ -14,7 +14,7 @@
  */
 import { join } from "node:path";
 import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
-import { LocalEngine } from "../engine/local.ts";
+import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { type Figures, startFigures } from "../health/figures.ts";
@@ -25,7 +25,7 @@ import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
-import { backgroundOver } from "../request/background.ts";
+import { Background } from "../request/background.ts";
 import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, within } from "../request/request.ts";
@@ -35,9 +35,10 @@ import { openRetries } from "../retry/retry.ts";
 import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { agree } from "./agreement.ts";
+import { beyondOf } from "./beyond.ts";
 import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
-import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
+import { keyOf, type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
@@ -146,20 +147,23 @@ export class Cage {
     keepSecretsIn(paths.state);
     operateOn(paths);
     this.#keyOf = keysOf(paths, name);
+    const me = { node, cage: name, process: options.process ?? 1 };
     this.engine =
       trial?.engine ??
-      new LocalEngine({
-        me: { node, cage: name, process: options.process ?? 1 },
+      new Joined({
+        me,
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: this.#keyOf,
         listen: async (server, path) => void (await link.listen(server, { path })),
+        beyond: () => beyondOf(this.plan.engine, me, paths),
       });
     this.services = {
       node,
       cage: name,
       levels: this.levels,
+      background: new Background(),
       call: (to, path, args) => this.#calls.make(to, path, args),
       // When its request ends first it may be durable or not; its id makes asking again harmless.
       retry: (to, retry, path, args) =>
@@ -210,7 +214,6 @@ export class Cage {
       host: this.#hostParts,
       engine: () => this.engine,
       self: () => selfApi(this),
-      allow: () => this.plan.allow,
     });
   }
 
@@ -361,14 +364,16 @@ export class Cage {
     return this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned));
   }
 
-  /** Everything that runs now, over all interfaces. */
+  /** Everything that runs now: of all interfaces, and in the background. */
   async running(): Promise<Request[]> {
-    return (await this.#hosts()).flatMap((host) => [...host.running]);
+    const { background } = this.services;
+    return [...(await this.#hosts()), background].flatMap(({ running }) => running.values());
   }
 
-  /** How the gates of its interfaces, and of its calls to others, stand. */
+  /** How the gates of its interfaces, of its background work, and of its calls to others, stand. */
   async gates(): Promise<GateStatus[]> {
-    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#calls.out.status()];
+    const gated = [...(await this.#hosts()), this.services.background];
+    return [...gated.map(({ gate }) => gate.status()), ...this.#calls.out.status()];
   }
 
   async #hosts(): Promise<Host[]> {
@@ -397,7 +402,7 @@ export class Cage {
     const open = await this.openInterfaces();
     // All at once: a long call must not leave the other ways in open until there is no time left to close them.
     const drained = Promise.all([this.engine.drain(), ...open.map((row) => row.interface.drain())]).then(() =>
-      backgroundOver(this.services),
+      this.services.background.idle(),
     );
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
@@ -464,7 +469,11 @@ export class Cage {
       commit: () => {
         // Those that follow serve what has passed its trial.
         this.#canary.swapped(candidate, previous, this.#leads ? plan.canary : undefined);
-        this.#calls.configure(plan.calls);
+        this.#calls.configure(plan);
+        this.services.background.gate.resize(plan.background);
+        // Connections, and what others know of this instance, belong to the process.
+        if (previous !== undefined && keyOf(plan.engine) !== keyOf(previous.attachment.plan.engine))
+          events.emit("restart.needed", { what: "engine", files: ["config/cluster.ts"] });
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,
@@ -566,9 +575,9 @@ const reloadPollMs = 500;
 /** Attempts to deliver a retried call have 10 s (retry/delivery.ts), and a moment to be written down. */
 const attemptMs = 11_500;
 
-/** Calls from other cages and background work have a minute; a trial keeps the one before. */
-const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
-  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
+/** Background work has a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

@@ -154,6 +154,8 @@ export class Supervisor {
 
   /** Whoever looks for an instance finds none from now on; resolves when no worker is left. */
   async #empty(): Promise<void> {
+    // No worker will take what comes now: refused at once, it can ask elsewhere; in the kernel's queue it would wait.
+    this.#listeners.closeAll();
     const workers = this.#all;
     const gone = Promise.all(workers.map(drained));
     this.#register();

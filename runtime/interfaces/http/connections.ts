@@ -12,6 +12,7 @@ import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest, ServerHttp2Session } from "node:http2";
 import { Server as NetServer, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { Numbered } from "../../../lib/numbered.ts";
 import type { Options } from "./options.ts";
 import { clientOf, type Peers, plain } from "./peers.ts";
 
@@ -23,6 +24,8 @@ const maxResets = 200;
 const resetsPerSecond = 20;
 
 export interface Owed {
+  /** Which of its connection's, from 1. */
+  readonly number: number;
   /** Whoever asked left. */
   left(): void;
   /** The interface drains: an answer that would never end by itself ends. */
@@ -33,7 +36,7 @@ export class Connection {
   readonly address: string;
   readonly trusted: boolean;
   readonly secure: boolean;
-  readonly owed = new Set<Owed>();
+  readonly owed = new Numbered<Owed>();
   readonly end: () => void;
   newest: Owed | undefined;
   idleSince = performance.now();
@@ -49,14 +52,14 @@ export class Connection {
   }
 
   done(owed: Owed): void {
-    this.owed.delete(owed);
+    this.owed.delete(owed.number);
     // An idle connection must not hold what it was asked last.
     if (this.newest === owed) this.newest = undefined;
     if (this.owed.size === 0) this.idleSince = performance.now();
   }
 
   closed(): void {
-    for (const each of this.owed) each.left();
+    for (const each of this.owed.values()) each.left();
   }
 }
 
@@ -147,7 +150,7 @@ export class Connections {
         if ("goaway" in key || (owed.size === 0 && performance.now() - idleSince > quietMs)) end();
     };
     closeIdle();
-    for (const { owed } of this.#byKey.values()) for (const each of owed) each.drain();
+    for (const { owed } of this.#byKey.values()) for (const each of owed.values()) each.drain();
     const sweep = setInterval(closeIdle, quietMs / 4);
     await closed;
     clearInterval(sweep);

@@ -9,7 +9,9 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import type { Request, Trace } from "../../request/request.ts";
+import { levelName, levelOf } from "../../request/carried.ts";
+import type { LogLevel, Request, Trace } from "../../request/request.ts";
+import { traceOf } from "../../request/traceparent.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
 import { type Arrived, type Ask, Asked } from "./ask.ts";
@@ -18,7 +20,6 @@ import type { Connection, Owed } from "./connections.ts";
 import type { Options } from "./options.ts";
 import type { Peers } from "./peers.ts";
 import { type Found, match, type Routes } from "./routes.ts";
-import { traceOf } from "./trace.ts";
 
 /** What all exchanges of an interface share. */
 export interface Site {
@@ -40,6 +41,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly method: string;
   readonly raw: string;
   readonly path: string;
+  readonly number: number;
   readonly #site: Site;
   readonly #connection: Connection;
   readonly #expects: Expectation;
@@ -63,6 +65,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     const raw = (this.raw = incoming.url ?? "/");
     const mark = raw.indexOf("?");
     this.path = mark < 0 ? raw : raw.slice(0, mark);
+    this.number = ++connection.asked;
     this.#connection = connection;
     this.#site = site;
     this.#expects = expects;
@@ -71,9 +74,9 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   start(): void {
     const { host, options } = this.#site;
     const connection = this.#connection;
-    connection.owed.add(this);
+    connection.owed.set(this.number, this);
     connection.newest = this;
-    if (++connection.asked >= options.maxRequestsPerConnection) connection.ending = true;
+    if (this.number >= options.maxRequestsPerConnection) connection.ending = true;
     // Of HTTP/1 the connection tells; here only this stream may be gone.
     if (this.incoming.httpVersionMajor === 2) this.outgoing.once("close", () => this.left());
     host.take(this, this);
@@ -171,6 +174,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     if (deadlineHeader === undefined || !this.#connection.trusted) return undefined;
     const said = this.headers[deadlineHeader];
     return said !== undefined && /^\d{1,10}$/.test(said) ? Number(said) : undefined;
+  }
+
+  /** Of a trusted peer: a stranger could fill the disk. */
+  get logLevel(): LogLevel | undefined {
+    return this.#connection.trusted ? levelOf(this.headers[levelName]) : undefined;
   }
 
   handle(module: Handler, request: Request): unknown {
