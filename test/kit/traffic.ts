@@ -1,18 +1,25 @@
 /**
- * A cage under load from every kind of client that holds connections: what each of them asked, what failed, and how long it
- * took. For restarts that must refuse nobody.
+ * A cage under load from every kind of client that holds connections: what each of them asked, how long it took, and what
+ * failed. For restarts that must refuse nobody.
  *
  *     const project = createProject(underLoad(ports));  await project.ok("start");
  *     const traffic = await startTraffic(project, ports);
  *     await project.ok("restart", "shop", "--rolling");
- *     const seen = await traffic.stop();          // { http: { asked, failed: [], ms: [] }, events, thrift, calls, retried }
+ *     const samples = await traffic.take(0);              // since the last time
+ *     const { taken, effects } = await traffic.stop();    // retried calls that were acknowledged, and what they did
  *
- * HTTP over keep-alive and server-sent events from this process; our Thrift client and calls between cages from another
- * cage, as they are used. Retried calls are asked for over HTTP; each writes a line where it is done.
+ * HTTP over keep-alive and server-sent events from this process, and a Thrift client that is not ours ("foreign"): one call
+ * at a time, seqid 0, as Python's. Our own Thrift client and calls between cages are used by another cage, as they are meant
+ * to be. Retried calls are asked for over HTTP; each writes a line where it is done.
  */
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { binary } from "../../lib/thrift/binary.ts";
+import { type Plan, plansOf } from "../../lib/thrift/plan.ts";
+import { schemaOf } from "../../lib/thrift/schema.ts";
+import { messageTypes } from "../../lib/thrift/wire.ts";
 import { eventually, type Project } from "./project.ts";
 
 export interface Ports {
@@ -20,10 +27,17 @@ export interface Ports {
   readonly thrift: number;
 }
 
-export interface Seen {
-  asked: number;
-  readonly failed: string[];
-  readonly ms: number[];
+export type Kind = "http" | "events" | "thrift" | "calls" | "retried" | "foreign";
+
+/** One question of one client. */
+export interface Sample {
+  readonly kind: Kind;
+  /** Of its kind. */
+  readonly lane: number;
+  /** ms since 1970. */
+  readonly asked: number;
+  readonly ms: number;
+  readonly error?: string;
 }
 
 /** Between two of a client: the processes that start meanwhile need a processor as well. */
@@ -68,35 +82,33 @@ export const add = (id: string) => appendFileSync("state/effects", id + "\\n");
 import type * as Shop from "../shop/api.ts";
 const { effects } = cage<typeof Shop>("shop");
 const { door } = resources() as unknown as { door: { Shop: { hello(name: string): Promise<string> } } };
-const seen = { thrift: { asked: 0, failed: [] as string[], ms: [] as number[] }, calls: { asked: 0, failed: [] as string[], ms: [] as number[] } };
+let samples: object[] = [];
 let ended = false;
-async function lane(to: keyof typeof seen, ask: () => Promise<unknown>) {
+const asks = { thrift: () => door.Shop.hello("you"), calls: () => effects.hello("you") };
+const begins = (kind: keyof typeof asks, lane: number) => background(async () => {
   while (!ended) {
-    const began = performance.now();
-    try { await ask(); } catch (error) { seen[to].failed.push(String((error as Error).message)); }
-    seen[to].asked++;
-    seen[to].ms.push(performance.now() - began);
+    const [asked, began] = [Date.now(), performance.now()];
+    const error = await asks[kind]().then(() => undefined, (error) => error.code + ": " + error.message);
+    samples.push({ kind, lane, asked, ms: performance.now() - began, error });
     await new Promise((next) => setTimeout(next, ${thinkMs}));
   }
-}
-export const begin = () => { for (let n = 0; n < 3; n++) { one("thrift"); one("calls"); } };
-const one = (to: keyof typeof seen) => background(() => lane(to, to === "thrift" ? () => door.Shop.hello("you") : () => effects.hello("you")));
-export const end = () => { ended = true; return seen; };
+});
+export const begin = () => { for (let lane = 0; lane < 3; lane++) { begins("thrift", lane); begins("calls", lane); } };
+export const take = () => samples.splice(0);
+export const end = () => { ended = true; };
 `,
 });
 
-export async function startTraffic(project: Project, { web }: Ports) {
+export async function startTraffic(project: Project, ports: Ports) {
   const agent = new Agent({ keepAlive: true, maxSockets: 32 });
   const streams = new Agent({ keepAlive: true });
-  const http: Seen = { asked: 0, failed: [], ms: [] };
-  const events: Seen = { asked: 0, failed: [], ms: [] };
-  const retried: Seen = { asked: 0, failed: [], ms: [] };
+  const samples: Sample[] = [];
   const taken: string[] = [];
   let ended = false;
 
   const ask = (path: string, method = "GET"): Promise<string> =>
     new Promise((resolve, reject) => {
-      const asked = request({ port: web, host: "127.0.0.1", path, method, agent }, (response) => {
+      const asked = request({ port: ports.web, host: "127.0.0.1", path, method, agent }, (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
         response.on("error", reject);
@@ -106,52 +118,62 @@ export async function startTraffic(project: Project, { web }: Ports) {
       asked.end();
     });
 
-  async function lane(seen: Seen, one: () => Promise<unknown>): Promise<void> {
+  /** One stream to its end; it failed if it was refused or cut off. */
+  const follow = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const gone = (error: Error) => (ended ? resolve() : reject(error));
+      const asked = request({ port: ports.web, host: "127.0.0.1", path: "/events", agent: streams }, (response) => {
+        if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));
+        response.on("data", () => ended && asked.destroy());
+        response.on("end", resolve);
+        response.on("error", gone);
+      });
+      asked.on("error", gone);
+      asked.end();
+    });
+
+  const later = async (lane: number): Promise<void> => {
+    const id = `${lane}-${taken.length}`;
+    await ask(`/later/${id}`, "POST");
+    taken.push(id);
+  };
+
+  async function lane(kind: Kind, lane: number, one: (lane: number) => Promise<unknown>): Promise<void> {
     while (!ended) {
-      const began = performance.now();
-      await one().catch((error: Error) => seen.failed.push(`${error.message}`));
-      seen.asked++;
-      seen.ms.push(performance.now() - began);
+      const [asked, began] = [Date.now(), performance.now()];
+      const error = await one(lane).then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      samples.push({ kind, lane, asked, ms: performance.now() - began, ...(error === undefined ? {} : { error }) });
       await new Promise((next) => setTimeout(next, thinkMs));
     }
   }
 
-  /** One stream to its end; it failed if it was refused or cut off, or if nothing came. */
-  const follow = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const asked = request({ port: web, host: "127.0.0.1", path: "/events", agent: streams }, (response) => {
-        if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));
-        response.on("data", () => ended && asked.destroy());
-        response.on("end", resolve);
-        response.on("error", (error) => (ended ? resolve() : reject(error)));
-      });
-      asked.on("error", (error) => (ended ? resolve() : reject(error)));
-      asked.end();
-    });
-
+  const foreign = foreignClient(ports.thrift);
+  const several = (count: number, kind: Kind, one: (lane: number) => Promise<unknown>) =>
+    Array.from({ length: count }, (_, at) => lane(kind, at, one));
   const lanes = [
-    ...Array.from({ length: 4 }, () => lane(http, () => ask("/"))),
-    ...Array.from({ length: 3 }, () => lane(events, follow)),
-    ...Array.from({ length: 2 }, (_, of) =>
-      lane(retried, async () => {
-        const id = `${of}-${taken.length}`;
-        await ask(`/later/${id}`, "POST");
-        taken.push(id);
-      }),
-    ),
+    ...several(4, "http", () => ask("/")),
+    ...several(3, "events", follow),
+    ...several(2, "retried", later),
+    ...several(1, "foreign", () => foreign.ask()),
   ];
   await project.ok("call", "load", "begin");
 
+  const take = async (ms: number): Promise<readonly Sample[]> => {
+    await new Promise((seen) => setTimeout(seen, ms));
+    const theirs = JSON.parse(await project.ok("call", "load", "take")) as Sample[];
+    return [...samples.splice(0), ...theirs];
+  };
+
   return {
-    http,
-    events,
-    retried,
+    take,
     async stop() {
       ended = true;
       await Promise.all(lanes);
-      agent.destroy();
-      streams.destroy();
-      const { thrift, calls } = JSON.parse(await project.ok("call", "load", "end")) as { thrift: Seen; calls: Seen };
+      await project.ok("call", "load", "end");
+      for (const each of [agent, streams, foreign]) each.destroy();
       // Each acknowledged one has its effect in the end.
       const effects = await eventually(
         "every retried call is done",
@@ -161,7 +183,40 @@ export async function startTraffic(project: Project, { web }: Ports) {
         },
         60_000,
       );
-      return { http, events, thrift, calls, retried, taken, effects };
+      return { samples: await take(0), taken, effects };
     },
+  };
+}
+
+/** One connection, one call at a time. */
+function foreignClient(port: number) {
+  const plan = plansOf(schemaOf(idl)).find("hello") as Plan;
+  const { output } = binary;
+  output.begin();
+  output.messageBegin({ name: "hello", type: messageTypes.CALL, seqid: 0 });
+  plan.writeArgs(output, ["you"]);
+  const message = Buffer.from(output.finish());
+  const head = Buffer.alloc(4);
+  head.writeInt32BE(message.length);
+  let socket: Socket | undefined;
+  const open = (): Socket => {
+    const opened = connect(port, "127.0.0.1").on("error", () => {});
+    // Between two calls it is no fault: the next one opens another.
+    opened.once("close", () => socket === opened && (socket = undefined));
+    return opened;
+  };
+  return {
+    destroy: () => socket?.destroy(),
+    ask: () =>
+      new Promise<void>((resolve, reject) => {
+        const line = (socket ??= open());
+        const over = () => reject(new Error("the connection was closed"));
+        line.once("close", over);
+        line.once("data", () => {
+          line.off("close", over);
+          resolve();
+        });
+        line.write(Buffer.concat([head, message]));
+      }),
   };
 }
