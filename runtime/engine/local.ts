@@ -12,12 +12,12 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { CageError, coded, Unavailable } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
-import { Balance, type Peer, type PeerState } from "../rpc/balance.ts";
+import { type Attempt, Balance, type Peer, type PeerState } from "../rpc/balance.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
 import { isStream } from "../rpc/stream.ts";
 import { Dial } from "./dial.ts";
-import type { Answered, Carry, Engine, Instance, Kept, Line, Serve, Stop } from "./engine.ts";
+import type { Answered, Asker, Carry, Engine, Instance, Kept, Line, Serve, Stop } from "./engine.ts";
 import { Memory } from "./memory.ts";
 
 export interface LocalOptions {
@@ -116,7 +116,8 @@ export class LocalEngine implements Engine {
   }
 
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    let places = this.#placesOf(to.cage);
+    const at = performance.now();
+    let places = this.#placesOf(to.cage, at);
     if (to.node !== undefined) places = places.filter(({ node }) => node === to.node);
     if (places.length === 0)
       return Promise.reject(
@@ -128,7 +129,7 @@ export class LocalEngine implements Engine {
     if (to.via === "all") return this.#everywhere(places, path, args, carry, stop);
     const [only] = places;
     const session = only !== undefined && places.length === 1 ? this.#open(only) : undefined;
-    if (only !== undefined && session !== undefined) return this.#ask(only, session, path, args, carry, stop);
+    if (only !== undefined && session !== undefined) return this.#ask(only, session, at, path, args, carry, stop);
     return this.#balance.call(places, (place, stop) => this.#send(place, path, args, carry, stop), {
       stop,
       hedgeMs: to.hedgeMs,
@@ -138,19 +139,18 @@ export class LocalEngine implements Engine {
   }
 
   /** One promise from here to the answer: each costs a tenth of a call. */
-  #ask(place: Place, session: Line, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
+  #ask(
+    place: Place,
+    session: Line,
+    at: number,
+    path: string,
+    args: readonly unknown[],
+    carry: Carry,
+    stop?: Stop,
+  ): Promise<unknown> {
     return new Promise<unknown>((resolve, reject) => {
-      const attempt = this.#balance.begin(place);
-      session.ask(path, args, carry, stop, {
-        resolve(value) {
-          attempt.answered();
-          resolve(value);
-        },
-        reject(error) {
-          attempt.failed(error);
-          reject(error);
-        },
-      });
+      const attempt = this.#balance.begin(place, at);
+      session.ask(path, args, carry, stop, new Asked(attempt, resolve, reject));
     });
   }
 
@@ -226,8 +226,7 @@ export class LocalEngine implements Engine {
   }
 
   /** Where a cage can be called. One that is not listed may be starting: its first process is tried. */
-  #placesOf(cage: string): readonly Place[] {
-    const now = performance.now();
+  #placesOf(cage: string, now: number): readonly Place[] {
     if (now - this.#seenAt > seenMs) {
       this.#seenAt = now;
       this.#places.clear();
@@ -363,6 +362,29 @@ export class LocalEngine implements Engine {
       if (this.#greeted.get(key) === session) this.#greeted.delete(key);
     };
     return session;
+  }
+}
+
+/** Who waits for a call of the only instance. A class: two closures a call are more than it. */
+class Asked implements Asker {
+  readonly #attempt: Attempt;
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(attempt: Attempt, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+    this.#attempt = attempt;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  resolve(value: unknown): void {
+    this.#attempt.answered();
+    this.#resolve(value);
+  }
+
+  reject(error: unknown): void {
+    this.#attempt.failed(error);
+    this.#reject(error);
   }
 }
 
