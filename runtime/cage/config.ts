@@ -14,13 +14,17 @@
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
 import { addressOf } from "../engine/dial.ts";
+import { type EngineConfig, type EngineOptions, engineOptions } from "../engine/options.ts";
 import { CageError } from "../errors.ts";
 import { type Answer, type Answers, checkAnswer, type Modules, parseAnswer } from "../interfaces/answers.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { Range } from "../request/adaptive.ts";
+import { defaultBackgroundLimits } from "../request/background.ts";
+import type { Limits } from "../request/gate.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
 import type { Allow } from "./allow.ts";
 import { type CallLimits, defaultCallLimits } from "./bulkheads.ts";
+import { type CalledLimits, defaultCalledLimits } from "./calls.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -42,6 +46,16 @@ export interface CageConfig {
    */
   readonly typecheck?: "off" | "background" | "gate";
   readonly interfaces?: Readonly<Record<string, Named>>;
+  /**
+   * Work begun with background(): so much runs at once, so much waits, and more is refused. Default 1,000 each, as of an
+   * interface; every piece holds its generation and what it was begun with.
+   */
+  readonly background?: Partial<Limits>;
+  /**
+   * How other cages may call this one: at most so long a call, so many at once, so many in line. Default 60,000 ms, 4,096
+   * and 4,096.
+   */
+  readonly called?: Partial<CalledLimits>;
   /** By the name of the cage that is called; one that is not named has room for 1,000, and 1,000 in line. */
   readonly calls?: Readonly<Record<string, Partial<CallLimits>>>;
   readonly resources?: Readonly<Record<string, Named>>;
@@ -61,6 +75,11 @@ export interface CageConfig {
    * module keeps in memory is each process's own.
    */
   readonly processes?: number;
+  /**
+   * What joins this node with others; default `{ kind: "local" }`, which is this host only. It stands in config/cluster.ts,
+   * since all cages of a cluster share it, and takes effect at a start (engine/options.ts).
+   */
+  readonly engine?: EngineConfig;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -85,6 +104,19 @@ const shape = z.strictObject({
     .default(10_000),
   running: runningLimit.default(1_000),
   waiting: z.int().min(0).default(1_000),
+  background: z
+    .strictObject({
+      running: runningLimit.default(defaultBackgroundLimits.running),
+      waiting: z.int().min(0).default(defaultBackgroundLimits.waiting),
+    })
+    .prefault({}),
+  called: z
+    .strictObject({
+      timeoutMs: z.int().min(1).default(defaultCalledLimits.timeoutMs),
+      running: runningLimit.default(defaultCalledLimits.running),
+      waiting: z.int().min(0).default(defaultCalledLimits.waiting),
+    })
+    .prefault({}),
   calls: z
     .record(
       z.string(),
@@ -102,6 +134,7 @@ const shape = z.strictObject({
   // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
   processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
+  engine: engineOptions,
   dial: z
     .array(
       z.string().refine((text) => addressOf(text) !== undefined, 'say "host:port", or the absolute path of a socket'),
@@ -151,12 +184,15 @@ export interface Plan {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly running: number | Range;
   readonly waiting: number;
+  readonly background: Limits;
+  readonly called: CalledLimits;
   readonly calls: Readonly<Record<string, CallLimits>>;
   readonly test: "gate" | "off";
   readonly allow: Allow | undefined;
   readonly canary: CanaryOptions | undefined;
   readonly dial: readonly string[];
   readonly processes: number;
+  readonly engine: EngineOptions;
 }
 
 export interface Protocols {
@@ -250,7 +286,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, calls, settings, test, allow, typecheck, canary, dial, processes } = config;
+  const { timeoutMs, running, waiting, background, called, calls, processes } = config;
+  const { settings, test, allow, typecheck, canary, dial, engine } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
@@ -261,8 +298,8 @@ export async function planOf(
       ["interfaces", asked.name, "reverse"],
       "a cage that dials in reaches one process only, from which alone it can be called; say processes: 1",
     );
-  const limits = { timeoutMs, running, waiting, calls, processes };
-  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial };
+  const limits = { timeoutMs, running, waiting, background, called, calls, processes };
+  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial, engine };
 }
 
 function answersOf(
@@ -339,7 +376,7 @@ function keysAt(schema: unknown, path: readonly string[]): string[] {
 
 /** Without what says that it may be absent. */
 function bare(schema: unknown): unknown {
-  const wraps = [z.ZodOptional, z.ZodDefault, z.ZodNullable, z.ZodReadonly];
+  const wraps = [z.ZodOptional, z.ZodDefault, z.ZodPrefault, z.ZodNullable, z.ZodReadonly];
   let inner = schema;
   while (wraps.some((wrap) => inner instanceof wrap)) inner = (inner as z.ZodOptional).unwrap();
   return inner;
@@ -398,5 +435,5 @@ function jsonOrText(text: string): unknown {
 }
 
 /** Functions (a keyspace's migrations) count by their source; secrets by their name. */
-const keyOf = (value: unknown): string =>
+export const keyOf = (value: unknown): string =>
   JSON.stringify(value, (_, member: unknown) => (typeof member === "function" ? member.toString() : member));

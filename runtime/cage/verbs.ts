@@ -110,6 +110,11 @@ export const verbs: Readonly<Record<string, Verb>> = {
   /** Slots of its interfaces and of its calls: taken, there, and waited for. */
   gates: (cage) => cage.gates(),
 
+  /** From the supervisor, which lets nobody else ask for what begins with "process.". */
+  "process.resign": (cage) => cage.resign(),
+  "process.succeed": async (cage, args) => void (await cage.succeed((args ?? {}) as { since?: number })),
+  "process.catch up": async (cage) => answered(cage, await cage.loader.catchUp()),
+
   async requests(cage) {
     return (await cage.running()).map((request) => ({
       id: request.id,

@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { keysOf } from "../cage/keys.ts";
 import { socketOf } from "../cage/paths.ts";
 import { stopOf } from "../engine/engine.ts";
-import { LocalEngine } from "../engine/local.ts";
+import { Joined } from "../engine/joined.ts";
 import { CageError, Expired } from "../errors.ts";
 import type { Command } from "./main.ts";
 
@@ -19,7 +19,7 @@ export const call: Command = {
     const timeoutMs = Number(given.flags["timeout"] ?? 10_000);
     if (!(timeoutMs > 0)) throw new CageError("BAD_INPUT", "--timeout takes milliseconds, for example --timeout 5000");
     const args = texts.map(json);
-    const engine = new LocalEngine({
+    const engine = new Joined({
       me: { node: hostname(), cage: "cli" },
       runDir: given.paths.run,
       stateDir: given.paths.state,

@@ -49,6 +49,10 @@ export const list: Command = {
         process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
       for (const outdated of status.worker?.restart ?? [])
         process.stdout.write(`${status.cage}: ${restartSentence(outdated)} with ./cage restart ${status.cage}\n`);
+      if (status.degraded.length > 0)
+        process.stdout.write(
+          `${status.cage}: degraded, process ${status.degraded.join(", ")} ends again and again; the others serve\n`,
+        );
       if (status.state === "failed")
         process.stdout.write(
           `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,

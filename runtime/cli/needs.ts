@@ -31,6 +31,12 @@ export const needs = {
     // Debian's own: another python on the path has other packages.
     find: () => (existsSync("/usr/lib/python3/dist-packages/thrift") ? present("/usr/bin/python3") : undefined),
   },
+  nats: {
+    what: "the NATS server (tests of several nodes)",
+    package: "nats-server",
+    // Debian keeps it where only root's path looks.
+    find: () => onPath("nats-server") ?? present("/usr/sbin/nats-server"),
+  },
   openssl: {
     what: "OpenSSL's command (tests of TLS make certificates)",
     package: "openssl",

@@ -24,6 +24,7 @@ import type { KeyOf } from "../rpc/hello.ts";
 import { limits } from "../rpc/limits.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
 import type { Instance } from "./engine.ts";
+import { Pause } from "./pause.ts";
 
 export interface DialOptions {
   readonly address: string;
@@ -32,7 +33,6 @@ export interface DialOptions {
   readonly handlers: Handlers;
 }
 
-const firstPauseMs = 100;
 /** One attempt in so long costs nobody anything, and is as long as an operator waits without wondering. */
 const longestPauseMs = 5_000;
 /** One that lasted so long was well: the next pause is a short one again. */
@@ -46,7 +46,7 @@ export class Dial {
   readonly #open = new Map<Session, Promise<void> | undefined>();
   #socket: Socket | undefined;
   #closed = false;
-  #wake: () => void = () => {};
+  readonly #pause = new Pause(longestPauseMs);
   #reported = "";
 
   constructor(options: DialOptions) {
@@ -80,7 +80,7 @@ export class Dial {
   #leave(): void {
     this.#closed = true;
     this.#socket?.destroy(new Unavailable("this side stopped dialling"));
-    this.#wake();
+    this.#pause.end();
   }
 
   async #keep(tried: () => void): Promise<void> {
@@ -95,7 +95,7 @@ export class Dial {
       const steady = performance.now() - startedAt > steadyMs;
       if (steady) this.#reported = "";
       failures = steady ? 0 : failures + 1;
-      if (!this.#closed) await this.#pause(Math.min(firstPauseMs * 2 ** failures, longestPauseMs));
+      if (!this.#closed) await this.#pause.after(failures);
     }
   }
 
@@ -133,17 +133,6 @@ export class Dial {
     const done = session.drain().then(() => session.close());
     if (this.#open.has(session)) this.#open.set(session, done);
     return done;
-  }
-
-  /** Between half and all of it: cages that lost the same peer do not come back at the same moment. */
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms * (0.5 + Math.random() / 2)).unref();
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   #report(thrown: unknown): void {

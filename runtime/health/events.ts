@@ -43,7 +43,8 @@ export interface Events {
   };
   /** Its waiter was released so long ago, and the work still has its slot: one that never ends loses it for good. Said once. */
   "request.overdue": { interface: string; label: string; overdueMs: number; generation: number; id: string };
-  "call.done": { cage: string; path: string; durationMs: number; error: unknown };
+  /** `items`: how many came, of an answer that is a stream; it is done at its end. */
+  "call.done": { cage: string; path: string; durationMs: number; items?: number | undefined; error: unknown };
   "reload.done": {
     generation: number;
     files: readonly string[];
@@ -61,8 +62,8 @@ export interface Events {
   "types.off": { why: string };
   /** Older than the longest deadline and still held: code that a request left behind, or one that never ends. */
   "generation.overdue": { generation: number; ageMs: number; holds: number };
-  /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code. */
-  "restart.needed": { what: "packages" | "runtime"; files: readonly string[] };
+  /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code, what joins the nodes. */
+  "restart.needed": { what: "packages" | "runtime" | "engine"; files: readonly string[] };
   /** One turn of the event loop took that long; `stack` is where it was after the first 100 ms, in the author's lines. */
   "loop.blocked": {
     durationMs: number;

@@ -46,6 +46,8 @@ const options = z
       .optional(),
     /** Each holds its packers, some 50 KB; more are closed as they come. */
     maxConnections: z.int().min(1).default(1_000),
+    /** Calls of one connection at once, beside `running` of all; more are refused, for one peer must not be all. */
+    runningPerPeer: z.int().min(1).default(limits.runningPerPeer),
     /** Cages that this one may call over the connection that they opened. */
     reverse: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "the name of a cage")).default([]),
   })
@@ -112,6 +114,7 @@ class Rpc implements Interface {
         side: "accepted",
         keyOf: (cage) => this.#host.keyOf(cage),
         beatMs: limits.beatMs,
+        runningPerPeer: this.#options.runningPerPeer,
       },
       {
         serve: (from, path, args, carry, stop, send) => this.#serve(address, from, path, args, carry, stop, send),

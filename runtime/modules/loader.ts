@@ -22,18 +22,18 @@ import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
 import { Archive, type Held } from "./archive.ts";
+import { build, type Plan } from "./candidate.ts";
 import type { Cell } from "./cell.ts";
 import { Compiler, hashOf } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { Draft } from "./draft.ts";
 import { complain, Endings } from "./endings.ts";
 import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
-import { Generation, type Hold } from "./generation.ts";
+import type { Generation, Hold } from "./generation.ts";
 import { difference, survey } from "./graph.ts";
 import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved, withLate } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
-import { begin, evaluate } from "./life.ts";
-import { Linker, type Links } from "./linker.ts";
+import { Linker } from "./linker.ts";
 import { resolveIn, within } from "./resolve.ts";
 import { Source } from "./source.ts";
 import { Watcher } from "./watch.ts";
@@ -63,7 +63,7 @@ export interface LoaderOptions<A> {
   more?(): Promise<readonly string[]>;
   /** For one candidate to evaluate: a top-level await that never ends must not block all later saves. */
   readonly loadTimeoutMs?: number;
-  /** Another process leads: what serves is what that one kept, under its numbers, and nothing is written here. */
+  /** Another process leads, until `lead`: what serves is what that one kept, under its numbers, and nothing is written. */
   readonly follower?: boolean;
   /** Between looks at everything, for the sake of file systems that send no events. */
   readonly sweepMs?: number;
@@ -81,13 +81,6 @@ export type ReloadResult =
       readonly of?: number;
     }
   | { readonly ok: false; readonly error: ReloadFailure };
-
-interface Plan extends Links {
-  readonly roots: readonly string[];
-  readonly changed: readonly string[];
-  readonly removed: readonly string[];
-  readonly of: number | undefined;
-}
 
 /** A generation to go back to. */
 interface Kept {
@@ -127,11 +120,13 @@ export class Loader<A> {
   #held: Held | undefined;
   /** Everything was asked for: what the disk has, held or not. */
   #asked = false;
+  #follower: boolean;
   /** The leader's generation that is being loaded. */
   #following = 0;
 
   constructor(options: LoaderOptions<A>) {
     this.#options = options;
+    this.#follower = options.follower ?? false;
     this.#folder = join(options.root, "cages", options.cage);
     this.#configFolder = join(options.root, "config");
     this.#compiler = new Compiler(join(options.stateDir, "compile"));
@@ -242,6 +237,31 @@ export class Loader<A> {
     }
   }
 
+  /** From now on this process makes the generations: the one that led has written all it knew. */
+  async lead(): Promise<void> {
+    await this.#tail;
+    await this.#history.open();
+    await this.archive.open();
+    this.#held = await this.archive.held();
+    this.#follower = false;
+  }
+
+  /** Ends that: what is on its way is finished, and another process may lead. */
+  async follows(): Promise<void> {
+    await this.#watcher?.stop();
+    this.#watcher = undefined;
+    this.#tail = this.#tail.then(() => void (this.#follower = true));
+    await this.#tail;
+    await this.#history.flush();
+    await this.archive.flush();
+  }
+
+  /** Loads what differs on the disk from what serves, as a start would. */
+  async catchUp(): Promise<ReloadResult> {
+    for (const file of await this.#missed()) this.#pending.add(file);
+    return await this.#queue("command");
+  }
+
   async watch(): Promise<void> {
     const { root, home } = this.#options;
     const watcher = new Watcher({
@@ -260,12 +280,7 @@ export class Loader<A> {
       ...(this.#options.sweepMs === undefined ? {} : { sweepMs: this.#options.sweepMs }),
       asked: () => this.#serving?.generation.taken ?? 0,
       batch: (files) => this.reload("watch", files),
-      missed: async () => {
-        const files = await this.#disk.differing(this.#watched());
-        const [roots, tried] = [new Set(await this.#ground.roots().catch(() => [])), new Set(this.#tried)];
-        const came = [...roots].filter((file) => !tried.has(file));
-        return [...files, ...came, ...[...tried].filter((file) => !roots.has(file))];
-      },
+      missed: () => this.#missed(),
     });
     this.#watcher = watcher;
     // Before the first save instead of in it.
@@ -284,6 +299,13 @@ export class Loader<A> {
     await this.#compiler.close();
     await this.#history.flush();
     await this.archive.flush();
+  }
+
+  async #missed(): Promise<string[]> {
+    const files = await this.#disk.differing(this.#watched());
+    const [roots, tried] = [new Set(await this.#ground.roots().catch(() => [])), new Set(this.#tried)];
+    const came = [...roots].filter((file) => !tried.has(file));
+    return [...files, ...came, ...[...tried].filter((file) => !roots.has(file))];
   }
 
   /** Callers that come while a pass runs share the next one. */
@@ -308,6 +330,7 @@ export class Loader<A> {
   }
 
   async #pass(trigger: Trigger): Promise<ReloadResult> {
+    this.#mustLead();
     const startedAt = performance.now();
     const pending = this.#pending;
     const reshaped = this.#reshaped;
@@ -354,6 +377,7 @@ export class Loader<A> {
 
   /** As a pass, on kept texts; what is pending on the disk stays so, and so does its failure. */
   async #back(trigger: Trigger, { of, texts }: Kept): Promise<ReloadResult> {
+    this.#mustLead();
     const startedAt = performance.now();
     const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
     const before = this.#held;
@@ -370,6 +394,11 @@ export class Loader<A> {
       this.#held = before;
       return { ok: false, error: this.#failed(error, trigger, new Set(), performance.now() - startedAt) };
     }
+  }
+
+  #mustLead(): void {
+    if (this.#follower)
+      throw new CageError("UNAVAILABLE", "another process of this cage makes its generations; ask again in a moment");
   }
 
   #same(startedAt: number): ReloadResult {
@@ -394,7 +423,7 @@ export class Loader<A> {
       const done = await this.#swap(plan);
       const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
       const result = { generation: done.id, ...counted, ...(of === undefined ? {} : { of }) };
-      if (!this.#options.follower) {
+      if (!this.#follower) {
         this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
         this.archive.keep(done.id, sourcesOf(done.cells));
       }
@@ -473,58 +502,31 @@ export class Loader<A> {
     const { changed, dirty } = difference(nodes, cells);
     const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
     // One that follows takes the number all the same: what lay between may not have loaded here.
-    if (same && this.#serving !== undefined && !this.#options.follower) return undefined;
+    if (same && this.#serving !== undefined && !this.#follower) return undefined;
     const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
     return { roots, nodes, changed, removed, dirty, of };
   }
 
   get #nextId(): number {
-    if (this.#options.follower) return this.#following;
+    if (this.#follower) return this.#following;
     return Math.max(this.#serving?.generation.id ?? 0, this.#history.lastGeneration) + 1;
   }
 
   async #swap(plan: Plan): Promise<Generation<A>> {
     const previous = this.#serving;
-    const cells = await this.#linker.link(plan, previous?.generation.cells);
-    const generation = new Generation<A>({
-      id: this.#nextId,
-      cage: this.#options.cage,
-      folder: this.#folder,
-      configFolder: this.#configFolder,
-      cells,
-      changed: plan.changed,
-      of: plan.of,
-      idle: (ended) => this.#endings.end(ended),
-    });
-    const hold = generation.hold();
-    const begun: Cell[] = [];
-    let prepared: Prepared<A> | undefined;
-    try {
-      const order = await evaluate(plan, cells, this.#options.loadTimeoutMs);
-      prepared = await this.#options.prepare(generation, previous?.generation);
-      generation.attach(prepared.attachment);
-      for (const cell of order) {
-        if (cell.hooks.length === 0) continue;
-        begun.push(cell);
-        await begin(cell, previous?.generation.cells.get(cell.source.file), (hook) =>
-          this.#options.runHook(generation, hook),
-        );
-      }
-    } catch (error) {
-      await this.#endings.refuse(generation, begun, prepared);
-      throw error;
-    }
-    this.#serving = { generation, hold };
+    const candidate = await build(plan, this.#nextId, previous?.generation, this.#linker, this.#endings, this.#options);
+    const { generation } = candidate;
+    this.#serving = candidate;
     this.#roots = plan.roots;
     this.#endings.live.add(generation);
     try {
-      prepared.commit();
+      candidate.prepared.commit();
     } catch (error) {
       // It serves already.
       complain(`what follows the swap to generation ${generation.id}`, error);
     }
     previous?.hold.release();
-    this.#disk.keep(new Set([...cells.keys(), ...this.#watched()]));
+    this.#disk.keep(new Set([...generation.cells.keys(), ...this.#watched()]));
     this.#watcher?.add(plan.changed);
     return generation;
   }
@@ -539,7 +541,7 @@ export class Loader<A> {
     const blamed = pending.size > 0 || failure.file === "" ? [...pending] : [failure.file];
     const files = blamed.map((file) => this.#shown(file)).sort();
     const at = new Date().toISOString();
-    const history = this.#options.follower ? undefined : this.#history;
+    const history = this.#follower ? undefined : this.#history;
     history?.add({
       generation: this.#nextId,
       ok: false,

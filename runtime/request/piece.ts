@@ -26,7 +26,7 @@ export interface Asker<T> {
 /** Where it runs. */
 export interface Slot {
   /** Called once, when it is over, at `at`; `enteredAt` is when it began to run, undefined when it never did. */
-  over(request: Request, enteredAt: number | undefined, at: number): void;
+  over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void;
 }
 
 export class Piece<T> {
@@ -111,7 +111,7 @@ export class Piece<T> {
   #end(error: unknown, at: number): void {
     const request = this.#request;
     request.end();
-    this.#slot.over(request, this.#enteredAt, at);
+    this.#slot.over(request, this.#enteredAt, at, error !== undefined);
     if (this.#stoppedAt === undefined) return;
     if (this.#alarm !== undefined) dismiss(this.#alarm);
     events.emit("request.lingered", {

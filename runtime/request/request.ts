@@ -18,6 +18,7 @@ import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { Numbered } from "../../lib/numbered.ts";
 import { CageError, Expired } from "../errors.ts";
+import type { Background } from "./background.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import type { Levels } from "./levels.ts";
 import { newTrace, type Trace } from "./trace.ts";
@@ -56,6 +57,7 @@ export interface Services {
   readonly cage: string;
   /** What operators set live. */
   readonly levels?: Levels;
+  readonly background: Background;
   call(to: Target, path: string, args: readonly unknown[]): Promise<unknown>;
   retry(
     to: Target,
@@ -74,6 +76,8 @@ export interface Lease {
   /** What the author calls the resource: a typed client, from this generation's configuration. */
   resource(name: string): unknown;
   readonly config: unknown;
+  /** Which cages may call which module of its api; undefined: all may (cage/allow.ts). */
+  readonly allow?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Another hold on the same generation, for work that outlives the request. */
   again(): Lease;
   release(): void;

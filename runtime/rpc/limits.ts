@@ -6,6 +6,8 @@ export const limits = {
   strangerBytes: 4096,
   /** Calls one peer may have running here; beyond it they are refused at once rather than queued without end. */
   runningPerPeer: 4096,
+  /** What a caller that is refused here is told to wait: nothing was measured, and a second outlasts a slow turn. */
+  refusedMs: 1_000,
   /** Bytes accepted for sending while the peer does not read; then calls fail with OVERLOADED. */
   unsentBytes: 32 * 1024 * 1024,
   /** A stream waits while so much waits for the peer to read: calls go before it. */
@@ -20,6 +22,8 @@ export const limits = {
   helloMs: 5_000,
   /** Between hosts: a firewall forgets a connection that is silent for a minute or more, and tells neither side. */
   beatMs: 15_000,
+  /** Between instances of a cluster: with `beatsMissed` a cut link is known within 1.6 s, and calls go elsewhere within 2. */
+  farBeatMs: 400,
   /** So many beats without a byte from the peer, and it is gone: calls to it would wait for nothing until their deadline. */
   beatsMissed: 3,
   /** Causes behind an error that go along: deeper ones explain the callee's insides, not what the caller may do. */

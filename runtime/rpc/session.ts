@@ -44,6 +44,10 @@ export interface SessionOptions {
   /** Whom the dialling side means to reach; another that answers is refused. */
   readonly expect?: string;
   readonly keyOf: KeyOf;
+  /** Calls of the peer's that may run here at once; default limits.ts. */
+  readonly runningPerPeer?: number;
+  /** Who is there, where the transport has proven it: hello has to say the same, and no key is needed. */
+  readonly proven?: Instance;
   /** Says that it is alive so often, and ends when the peer does not; for connections that may die without a word. */
   readonly beatMs?: number;
   /** Another release's, for tests. */
@@ -143,7 +147,7 @@ export class Session implements Line {
     try {
       if (this.#ended) throw this.#ended;
       if (!this.#proven) throw new Unavailable(`${this.#name} has not proven who it is`);
-      if (this.#full) throw new Overloaded(`${this.#name} does not read what is sent to it`);
+      if (this.#full) throw refused(`${this.#name} does not read what is sent to it`);
       this.#ask(path, args, carry, stop, asker);
     } catch (error) {
       asker.reject(error);
@@ -263,10 +267,10 @@ export class Session implements Line {
     // A call under an id that runs would slip past the limit, and past its CANCEL.
     if (id <= this.#lastId) throw new CageError("PROTOCOL", `the peer used the id ${id} again`);
     this.#lastId = id;
-    if (this.#draining || this.#running.size >= limits.runningPerPeer) {
+    if (this.#draining || this.#running.size >= (this.#options.runningPerPeer ?? limits.runningPerPeer)) {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")
-        : new Overloaded("too many calls run here for this peer");
+        : refused("too many calls run here for this peer");
       return this.#answer([kinds.error, id, { ...flat(why), untouched: true }]);
     }
     const work = new Work();
@@ -327,7 +331,7 @@ export class Session implements Line {
 
   #answer(frame: Frame): void {
     // It asks and asks and reads no answer: these would pile up here without end.
-    if (this.#full) return this.#end(new Overloaded(`${this.#name} does not read what is sent to it`));
+    if (this.#full) return this.#end(refused(`${this.#name} does not read what is sent to it`));
     try {
       this.#send(frame);
     } catch (thrown) {
@@ -468,13 +472,14 @@ export class Session implements Line {
       if (frame[0] !== kinds.hello) throw new CageError("PROTOCOL", "the peer did not begin with hello");
       const [, version, features, peer, nonce] = frame;
       this.#speech = common(this.#speech, { version, features });
-      const { expect, me, side, keyOf } = this.#options;
+      const { expect, me, side, keyOf, proven } = this.#options;
       if (expect !== undefined && expect !== peer.cage)
         throw new CageError(
           "PROTOCOL",
           `the socket of ${expect} was answered by ${peer.cage}; remove the sockets under state/run and start both again`,
         );
       this.peer = { node: peer.node, cage: peer.cage };
+      if (proven !== undefined) return this.#meetProven(this.peer, proven);
       this.#theirNonce = nonce;
       const mine: Proving = { by: me, side, to: peer.cage, nonces: { by: this.#nonce, to: nonce } };
       this.#send([kinds.proof, prove(mine, keyOf)]);
@@ -489,11 +494,24 @@ export class Session implements Line {
       nonces: { by: this.#theirNonce as Uint8Array, to: this.#nonce },
     };
     verify(frame[1], theirs, keyOf);
+    this.#begin(this.peer);
+  }
+
+  #meetProven(peer: Instance, { node, cage }: Instance): void {
+    if (peer.node !== node || peer.cage !== cage)
+      throw new CageError("FORBIDDEN", `who called itself ${peer.node}.${peer.cage} is ${node}.${cage}`);
+    this.#begin(peer);
+  }
+
+  /** Now it may be asked, and answered. */
+  #begin(peer: Instance): void {
     this.#proven = true;
     this.#framer.maxBytes = limits.frameBytes;
     if (this.#speech.features.includes("beats"))
       this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
-    this.#said(this.peer);
+    // It came to this while it was dialled.
+    if (this.#draining) this.#send([kinds.bye, false]);
+    this.#said(peer);
   }
 
   /** Counted, not timed: a turn of our own event loop that takes a minute is one beat, and no fault of the peer's. */
@@ -551,6 +569,9 @@ export class Session implements Line {
     this.onEnd(error);
   }
 }
+
+const refused = (sentence: string): Overloaded =>
+  new Overloaded(sentence, { details: { retryAfterMs: limits.refusedMs } });
 
 const isPromised = (value: unknown): value is Promise<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";

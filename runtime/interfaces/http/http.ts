@@ -18,8 +18,8 @@
  *     tls: { cert: "tls/site.pem", key: secret("site-key") }, http2: true      reloaded when the files change
  *     trusted: ["10.0.0.0/8"], deadlineHeader: "x-deadline-ms"                 proxies whose word counts
  *
- * One file a noun: options, tls, connections, peers, exchange (one request), incoming, routes, answered, ask, body, answer,
- * compress, trace.
+ * One file a noun: options, tls, connections, peers, exchange (one request), incoming, routes, answered, ask, body,
+ * answer, compress.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";

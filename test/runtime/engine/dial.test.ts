@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { addressOf } from "../../../runtime/engine/dial.ts";
 import type { Carry, Serve } from "../../../runtime/engine/engine.ts";
-import { LocalEngine } from "../../../runtime/engine/local.ts";
+import { Joined } from "../../../runtime/engine/joined.ts";
 import { events } from "../../../runtime/health/events.ts";
 import { rpc } from "../../../runtime/interfaces/rpc.ts";
 import type { KeyOf } from "../../../runtime/rpc/hello.ts";
@@ -22,11 +22,11 @@ afterEach(async () => {
 const carry: Carry = { remainingMs: 5_000, trace: { id: "a".repeat(32), span: "b".repeat(16) }, logLevel: "info" };
 
 /** An engine in a state directory of its own. */
-async function engineOf(cage: string, serve: Serve, node = "here", keys: KeyOf = keyOf): Promise<LocalEngine> {
+async function engineOf(cage: string, serve: Serve, node = "here", keys: KeyOf = keyOf): Promise<Joined> {
   const folder = mkdtempSync(join(tmpdir(), "dial-"));
   const runDir = join(folder, "run");
   mkdirSync(runDir);
-  const engine = new LocalEngine({
+  const engine = new Joined({
     me: { node, cage },
     keyOf: keys,
     runDir,
@@ -43,7 +43,7 @@ async function engineOf(cage: string, serve: Serve, node = "here", keys: KeyOf =
 }
 
 /** Where an engine's cage can be reached, by those that dial; the host calls its cage "test". */
-async function doorOf(engine: LocalEngine, reverse: readonly string[], port = 0) {
+async function doorOf(engine: Joined, reverse: readonly string[], port = 0) {
   const made = createHost({}, { adopt: (line) => engine.adopt(line) });
   const door = rpc.create(rpc.options.parse({ port, reverse }), made.host);
   await door.start();

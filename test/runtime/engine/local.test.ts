@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { LocalEngine } from "../../../runtime/engine/local.ts";
+import { Joined } from "../../../runtime/engine/joined.ts";
 import { CageError } from "../../../runtime/errors.ts";
 import { Session } from "../../../runtime/rpc/session.ts";
 import { engineContract } from "../../contract/engine.ts";
@@ -13,7 +13,7 @@ function flock() {
   const folder = mkdtempSync(join(tmpdir(), "engine-"));
   const runDir = join(folder, "run");
   mkdirSync(runDir);
-  const engines: LocalEngine[] = [];
+  const engines: Joined[] = [];
   const socketOf = (cage: string, process = 1): string => join(runDir, `${cage}-${process}.rpc`);
   const processes = new Map<string, number[]>();
   const register = (cage: string): void => {
@@ -22,8 +22,8 @@ function flock() {
   };
   return {
     socketOf,
-    join(cage: string, number = 1): LocalEngine {
-      const engine = new LocalEngine({
+    join(cage: string, number = 1): Joined {
+      const engine = new Joined({
         me: { node: "n", cage, process: number },
         keyOf,
         runDir,
