@@ -119,6 +119,9 @@ export class Joined implements Engine {
     this.#dials.add(dial);
     if (this.#started) await dial.open();
     return {
+      get status() {
+        return dial.status;
+      },
       close: async () => {
         await dial.retire();
         this.#dials.delete(dial);
