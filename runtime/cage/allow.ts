@@ -3,10 +3,11 @@
  *
  *     defineCage({ allow: { orders: ["shop"], "*": ["health", "cli"] } })
  *
- * lets shop call `orders`, and health and the operator's `./cage call` (whose name is "cli") call everything. What is not named is refused; a list may say "*" for
- * any cage. Without `allow` any cage of the node may call all of the api. A cage may always call itself, and anybody ask
- * `self` (health, description). A call is judged by the generation that serves it: during a trial by either of two
- * (canary.ts), and one that waited in line by that under which it came. The caller's name is proven by its connection (rpc/hello.ts), never taken from the call.
+ * lets shop call `orders`, and health and the operator's `./cage call` (whose name is "cli") call everything. What is not
+ * named is refused; a list may say "*" for any cage. Without `allow` any cage of the node may call all of the api. A cage
+ * may always call itself, and anybody ask `self` (health, description). A call is judged by the generation that serves it:
+ * during a trial by either of two (canary.ts), and one that waited in line by that under which it came. The caller's name
+ * is proven by its connection (rpc/hello.ts), never taken from the call.
  */
 import type { Instance } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";

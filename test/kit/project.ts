@@ -82,8 +82,8 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 /**
- * Waits until `look` gives something; for what raises no event in this process. Fails with `what` after `limitMs`, which is long: a
- * reload that takes 0.1 s by itself takes seconds on a machine whose processors are all busy.
+ * Waits until `look` gives something; for what raises no event in this process. Fails with `what` after `limitMs`, which
+ * is long: a reload of 0.1 s takes seconds on a machine whose processors are all busy.
  */
 export async function eventually<T>(
   what: string,
