@@ -47,7 +47,7 @@ export interface Work {
   /** At most this long, from now. Default: the interface's own limit (10 s). */
   readonly timeoutMs?: number | undefined;
   readonly trace?: Trace | undefined;
-  readonly logLevel?: LogLevel;
+  readonly logLevel?: LogLevel | undefined;
   readonly principal?: unknown;
   /** The peer's address or instance, as text. */
   readonly from?: string;

@@ -9,7 +9,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import type { Request, Trace } from "../../request/request.ts";
+import { levelName, levelOf } from "../../request/carried.ts";
+import type { LogLevel, Request, Trace } from "../../request/request.ts";
 import { traceOf } from "../../request/traceparent.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
@@ -162,6 +163,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     if (deadlineHeader === undefined || !this.#connection.trusted) return undefined;
     const said = this.headers[deadlineHeader];
     return said !== undefined && /^\d{1,10}$/.test(said) ? Number(said) : undefined;
+  }
+
+  /** Of a trusted peer: a stranger could fill the disk. */
+  get logLevel(): LogLevel | undefined {
+    return this.#connection.trusted ? levelOf(this.headers[levelName]) : undefined;
   }
 
   handle(module: Handler, request: Request): unknown {
