@@ -217,7 +217,7 @@ describe("a cage of several processes", { timeout: 120_000 }, () => {
     await all(pids(await status()));
   });
 
-  it("goes back in all of them when one cannot serve what was saved", async () => {
+  it("swaps none of them when one cannot serve what was saved, and says which and where, once", async () => {
     project.write({ "config/many.ts": config(3) });
     const row = await eventually("there are three", async () => {
       const row = await status();
@@ -227,16 +227,47 @@ describe("a cage of several processes", { timeout: 120_000 }, () => {
     project.write({
       "cages/many/web.ts": `${web(9)}if (process.title.includes("#2")) throw new Error("only in the second");\n`,
     });
-    await eventually("all of them are back", async () => {
-      const { worker, others } = await status();
-      const now = worker?.generation ?? 0;
-      return now > before + 1 && others.every((other) => other.worker?.generation === now);
+    const broken = await eventually("it is told", async () => {
+      const { broken } = (await status()).worker ?? {};
+      return broken?.message.includes("only in the second") && broken;
     });
+    expect(broken).toMatchObject({
+      message: expect.stringMatching(
+        /^process 2 cannot serve it, so none does: threw while loading: only in the second/,
+      ),
+      frame: expect.stringContaining(`throw new Error("only in the second")`),
+    });
+    const after = await status();
+    expect([after.worker, ...after.others.map(({ worker }) => worker)].map((worker) => worker?.generation)).toEqual([
+      before,
+      before,
+      before,
+    ]);
+    expect(pids(after)).toEqual(pids(row));
     await all(pids(row), ({ version }) => version !== 9);
-    expect((await status()).stderr.join("\n")).toMatch(
-      /process 2 cannot serve .* \(.*only in the second.*\); all go back to/s,
-    );
+    const failed = JSON.parse(await project.ok("history", "many", "--json")) as { ok: boolean; generation: number }[];
+    expect(failed.filter((each) => !each.ok && each.generation === before + 1)).toHaveLength(1);
     project.write({ "cages/many/web.ts": web(10) });
+    await all(pids(row), ({ version }) => version === 10);
+    expect((await status()).worker?.generation).toBe(before + 1);
+  });
+
+  it("serves from the others when one ends again and again, and says so", async () => {
+    const slain = new Set<number>();
+    await eventually(
+      "it is given up",
+      async () => {
+        const row = await status();
+        const pid = row.others.find(({ process }) => process === 3)?.pid;
+        if (pid !== undefined && !slain.has(pid)) process.kill(pid, "SIGKILL");
+        slain.add(pid ?? 0);
+        return row.degraded.includes(3);
+      },
+      30_000,
+    );
+    const row = await status();
+    expect([row.state, row.others.map(({ process }) => process)]).toEqual(["ready", [2]]);
+    expect(await project.ok("list")).toContain("many: degraded, process 3 ends again and again; the others serve");
     await all(pids(row), ({ version }) => version === 10);
   });
 
