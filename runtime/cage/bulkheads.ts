@@ -30,10 +30,10 @@ export interface Sending<T> {
   readonly what: string;
   send(remainingMs: number, stop: Stop): Promise<T>;
   /**
-   * Called once, when it is over, with the time since it was begun and how many items came of an answer that is a stream;
+   * Called once, when it is over, with how many items came of an answer that is a stream and the time since it was begun;
    * answers what its caller is told.
    */
-  done(error: unknown, durationMs: number, items?: number): unknown;
+  done(error: unknown, items: number | undefined, durationMs: number): unknown;
 }
 
 /** As of an interface: a cage that calls one other passes on all that it can take. */
@@ -94,14 +94,14 @@ function through<T>(gate: Gate, wait: Stoppable, sending: Sending<T>, own?: Wait
     room = gate.enter(wait);
   } catch (error) {
     own?.end();
-    return Promise.reject(sending.done(error, gate.now() - startedAt));
+    return Promise.reject(sending.done(error, undefined, gate.now() - startedAt));
   }
   if (room === undefined) return inside(gate, wait, sending, own, startedAt, startedAt);
   return room.then(
     () => inside(gate, wait, sending, own, startedAt, gate.now()),
     (error: unknown) => {
       own?.end();
-      throw sending.done(error, gate.now() - startedAt);
+      throw sending.done(error, undefined, gate.now() - startedAt);
     },
   );
 }
@@ -118,7 +118,7 @@ function inside<T>(
     const at = gate.now();
     gate.leave(enteredAt, error !== undefined, at);
     own?.end();
-    return sending.done(error, at - startedAt, items);
+    return sending.done(error, items, at - startedAt);
   };
   let sent: Promise<T>;
   try {

@@ -23,6 +23,7 @@ import { CageError } from "../errors.ts";
 import { type LogFile, openLogFile } from "../health/logfile.ts";
 import type { Snapshot } from "../health/metrics.ts";
 import { together } from "../health/together.ts";
+import { forget, propose } from "./agreement.ts";
 import { alone } from "./claim.ts";
 import { answerMs, askControl, serveControl } from "./control.ts";
 import { Crashes, intensity } from "./crashes.ts";
@@ -97,9 +98,6 @@ export class Supervisor {
   #serving: number | undefined;
   /** Died, and not to be started again just yet. */
   readonly #resting = new Set<number>();
-  /** What all of them served before that, to go back to; undefined while they do. */
-  #before: number | undefined;
-  #goingBack = false;
   #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
@@ -150,7 +148,7 @@ export class Supervisor {
     // It may have been told to stop meanwhile.
     if (this.#state !== "draining") return;
     this.#listeners.closeAll();
-    this.#serving = this.#before = undefined;
+    this.#serving = undefined;
     this.#enter("drained");
   }
 
@@ -241,20 +239,23 @@ export class Supervisor {
       case "release":
         return this.#listeners.release(message.address, from);
       case "serving":
-        if (message.generation !== this.#serving) {
-          this.#before = this.#goingBack ? undefined : this.#serving;
-          this.#goingBack = false;
-        }
         this.#serving = message.generation;
         this.#wanted = message.processes;
-        for (const other of this.#others.values())
-          if (other.ready) other.tell({ kind: "follow", generation: message.generation });
+        for (const other of this.#beyond(from)) other.tell({ kind: "follow", generation: message.generation });
         return this.#muster();
+      case "propose":
+        return void propose(message.generation, this.#beyond(from)).then((value) =>
+          from.tell({ kind: "answered", id: message.id, value }),
+        );
       case "cannot":
-        return this.#goBack(from, message.generation, message.message);
+        this.#say(
+          `${this.#options.cage}: process ${from.number} cannot serve generation ${message.generation} (${message.message}), and is started anew\n`,
+          true,
+        );
+        return from.drain();
       case "ahead": {
         const { id, verb, args } = message;
-        return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
+        return void this.#ahead(verb, args, Date.now() + answerMs(verb) - 1_000).then(
           (value) => from.tell({ kind: "answered", id, value }),
           ({ code = "INTERNAL", message }: CageError) => from.tell({ kind: "answered", id, error: { code, message } }),
         );
@@ -291,24 +292,9 @@ export class Supervisor {
       void this.#status().then((status) => this.#notify({ ok: true, status }));
   }
 
-  /** All swap or none: what one of them cannot serve, none does. */
-  #goBack(from: Process, generation: number, why: string): void {
-    if (generation !== this.#serving || from.leaving || this.#goingBack) return;
-    const { cage } = this.#options;
-    const failed = (sentence: string): void => {
-      this.#goingBack = false;
-      this.#say(`${cage}: process ${from.number} cannot serve generation ${generation} (${why}); ${sentence}\n`, true);
-    };
-    if (this.#before === undefined || this.#worker === undefined) {
-      failed("there is none to go back to, so it is started anew");
-      return from.tell({ kind: "drain" });
-    }
-    failed(`all go back to generation ${this.#before}`);
-    this.#goingBack = true;
-    this.#worker.ask("rollback", { generation: this.#before }, answerMs("rollback")).catch((error: Error) => {
-      failed(`nor can they go back: ${error.message}`);
-      from.tell({ kind: "drain" });
-    });
+  /** Those that serve beside it. */
+  #beyond(one: Process | undefined): Process[] {
+    return this.#all.filter((each) => each !== one && each.ready);
   }
 
   #died(worker: Process, why: string): void {
@@ -336,6 +322,7 @@ export class Supervisor {
       return starting ? this.#leave(1) : void this.stop();
     }
     if (first && this.#state === "ready") this.#enter("restarting");
+    if (first) forget(this.#beyond(undefined));
     this.#again(worker.number);
   }
 
@@ -473,6 +460,23 @@ export class Supervisor {
     if (this.#worker === undefined)
       throw new CageError("UNAVAILABLE", `cage ${this.#options.cage} is ${this.#state}; it cannot do '${verb}' now`);
     return await this.#worker.ask(verb, args, timeoutMs);
+  }
+
+  /**
+   * What may be asked of the first twice: of the next one when this one has resigned (it answers nothing then), or ended
+   * before it answered.
+   */
+  async #ahead(verb: string, args: unknown, until: number): Promise<unknown> {
+    for (;;) {
+      const asked = this.#worker;
+      try {
+        const value = await this.#ask(verb, args, until - Date.now());
+        if (value !== undefined) return value;
+      } catch (error) {
+        if ((asked !== undefined && asked === this.#worker) || Date.now() > until) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** The first's answer, then those of the others that have one: a process that hangs hides none of them. */

@@ -22,7 +22,7 @@
  * - Calls under way in places that are used again, in the place of Maps and Sets (lib/numbered.ts): after calls of 10 KB had
  *   been outstanding by hundreds, 200 B cost the caller 6.8 us, and 3.9 us now; 10 KB at 256, 95 us and 45 us. A process
  *   spent a third of its time in scavenges that copied what old tables of the Map kept alive, and never came out of it.
- * - The clock read 6 times by the caller in place of 11, 60 ns each, and a class for two closures: 7 % of its time.
+ * - The clock read 6 times by the caller in place of 11, 60 ns each.
  * - Sending what was answered at once with the end of the chunk that asked, not of the turn: nothing, at 1 as at 256.
  * - A young generation of 32 or 64 MB (--max-semi-space-size): no difference that shows in the noise, 25 MB more memory.
  *

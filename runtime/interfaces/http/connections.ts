@@ -4,6 +4,7 @@
  *
  *     socket accepted -> counted -> (TLS handshake) -> Connection: requests in turn, or an HTTP/2 session of streams
  *
+ * An answer that would go on for ever (server-sent events) is ended, so that its client comes again.
  * A connection that is owed an answer closes with it (a reset would be a lost request). One that was idle for a while
  * closes at once; one that was busy a moment ago may carry a request this very moment, so it is let be idle first.
  */
@@ -27,6 +28,8 @@ export interface Owed {
   readonly number: number;
   /** Whoever asked left. */
   left(): void;
+  /** The interface drains: an answer that would never end by itself ends. */
+  drain(): void;
 }
 
 export class Connection {
@@ -36,7 +39,7 @@ export class Connection {
   readonly owed = new Numbered<Owed>();
   readonly end: () => void;
   newest: Owed | undefined;
-  idleSince = 0;
+  idleSince = performance.now();
   asked = 0;
   /** An answer that is owed or sent ends it: what is asked after that was never taken. */
   ending = false;
@@ -147,6 +150,7 @@ export class Connections {
         if ("goaway" in key || (owed.size === 0 && performance.now() - idleSince > quietMs)) end();
     };
     closeIdle();
+    for (const { owed } of this.#byKey.values()) for (const each of owed.values()) each.drain();
     const sweep = setInterval(closeIdle, quietMs / 4);
     await closed;
     clearInterval(sweep);

@@ -47,6 +47,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly #expects: Expectation;
   #continued = false;
   #left = false;
+  #endless: (() => void) | undefined;
   #request: Request | undefined;
   #module: Handler | undefined;
   #ask: Ask | undefined;
@@ -95,6 +96,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     this.#request?.cancel("the client went away");
   }
 
+  drain(): void {
+    // Its connection is not closed with it, which would lose what is asked on it next: the answer to that closes it.
+    this.#endless?.();
+  }
+
   // --- what an answer needs to know (Way) --------------------------------------------------------------------------
 
   get compress(): boolean {
@@ -103,6 +109,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
 
   get stalledTimeoutMs(): number {
     return this.#site.options.stalledTimeoutMs;
+  }
+
+  endless(end: () => void): void {
+    this.#endless = end;
+    if (this.#site.draining()) this.drain();
   }
 
   /** Read when the answer's head is made; what is asked on the connection after that is never taken. */
