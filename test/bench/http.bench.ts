@@ -15,7 +15,7 @@
  *     joined names in metrics, trace ids on first use              1.4
  *     one listener in place of a set of them, ids on first use,
  *     the clock read 4 times in place of 9                         1.3
- *     a request without a body ends in silence (incoming.ts)       1.1      7 ticks of 10 that bare and all others pay for
+ *     a request without a body ends in silence (incoming.ts)       1.1      7 ticks of 9 that bare and all others pay for
  *     fastify 1.1, hono 1.2
  *
  * The last of these is no gain over bare but something that bare, fastify and hono go on paying for: context, metrics and
