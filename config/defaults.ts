@@ -5,4 +5,5 @@ export const config = defineCage({
   timeoutMs: 10_000,
   running: 1_000,
   waiting: 1_000,
+  background: { running: 1_000, waiting: 1_000 },
 });

@@ -6,7 +6,8 @@
  *     const release = await turns.take(signal);
  *     try { ... } finally { release(); }
  *
- * A wait ends with the signal's reason, or EXPIRED after `waitMs`; a full queue refuses at once with OVERLOADED.
+ * A wait ends with the signal's reason, or EXPIRED after `waitMs`; a full queue refuses at once with OVERLOADED, whose
+ * `details.retryAfterMs` is when those who wait will have had their turns, by how long turns took lately.
  */
 
 import { Line, type Placed } from "./line.ts";
@@ -19,6 +20,11 @@ export interface TurnsOptions {
   readonly what: string;
 }
 
+/** Of the moving average: the last twenty turns or so count. */
+const newestWeight = 0.05;
+/** What is said of a turn's time before one was measured. */
+const unknownMs = 1_000;
+
 interface Waiter extends Placed {
   admit(): void;
 }
@@ -29,6 +35,8 @@ export class Turns {
   /** May be changed at any time; nobody who waits is disturbed. */
   maxWaiting: number;
   #taken = 0;
+  #heldMs = 0;
+  #measured = 0;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -42,22 +50,31 @@ export class Turns {
   /** `deadline`: when who asks gives up, on performance.now(). */
   async take(signal?: AbortSignal, deadline = Number.POSITIVE_INFINITY): Promise<() => void> {
     signal?.throwIfAborted();
-    const { slots, what } = this.#options;
-    if (this.#taken < slots) this.#taken++;
-    else if (this.#waiting.size >= this.maxWaiting)
-      throw Object.assign(new Error(`${what}: ${this.#waiting.size} already wait; try again later`), {
-        code: "OVERLOADED",
-      });
+    if (this.#taken < this.#options.slots) this.#taken++;
+    else if (this.#waiting.size >= this.maxWaiting) throw this.#refusal();
     else await this.#wait(signal, deadline);
+    const since = performance.now();
     let released = false;
     return () => {
       if (released) return;
       released = true;
+      this.#heldMs += (performance.now() - since - this.#heldMs) * Math.max(newestWeight, 1 / ++this.#measured);
       const next = this.#waiting.pop();
       // The slot goes straight to the next in line: a newcomer cannot overtake between release and wake-up.
       if (next === undefined) this.#taken--;
       else next.admit();
     };
+  }
+
+  #refusal(): Error {
+    const { slots, what } = this.#options;
+    const { size } = this.#waiting;
+    const turnMs = this.#measured > 0 ? this.#heldMs : unknownMs;
+    const retryAfterMs = Math.max(1, Math.ceil(((size + 1) * turnMs) / slots));
+    return Object.assign(new Error(`${what}: ${size} already wait; try again in ${retryAfterMs} ms`), {
+      code: "OVERLOADED",
+      details: { retryAfterMs },
+    });
   }
 
   #wait(signal: AbortSignal | undefined, deadline: number): Promise<void> {

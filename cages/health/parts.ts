@@ -9,6 +9,8 @@ const colours: Readonly<Record<Row["state"], string>> = {
   starting: "busy",
   restarting: "busy",
   stopping: "busy",
+  draining: "busy",
+  drained: "idle",
   failed: "bad",
   silent: "bad",
   off: "idle",

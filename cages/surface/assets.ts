@@ -65,8 +65,8 @@ export const life = hooks<{ readonly names: Names }>({
   },
 });
 
-export function asset(ask: Ask): unknown {
-  const found = store.get(ask.params["file"] ?? "", ask.headers["accept-encoding"], ask.headers["if-none-match"]);
+export async function asset(ask: Ask): Promise<unknown> {
+  const found = await store.get(ask.params["file"] ?? "", ask.headers["accept-encoding"], ask.headers["if-none-match"]);
   if (found === undefined) {
     // Never a page in place of a script, and never remembered: the next moment may have it.
     return reply({

@@ -12,9 +12,15 @@ export interface Refusal {
 }
 
 export function refusal(thrown: unknown): Refusal | undefined {
-  const error = thrown as { name?: unknown; code?: unknown; message?: unknown; details?: { fields?: unknown } } | null;
-  // Only what Impact refused by that name: UNAVAILABLE and the like are nobody's mistake at the page.
-  if (error?.name !== "Refused" || typeof error.code !== "string") return undefined;
+  const error = thrown as {
+    name?: unknown;
+    code?: unknown;
+    status?: number;
+    message?: unknown;
+    details?: { fields?: unknown };
+  } | null;
+  // Only what Impact refused by that name: UNAVAILABLE and the like are nobody's mistake at the page, whoever says so.
+  if (error?.name !== "Refused" || typeof error.code !== "string" || (error.status ?? 0) >= 500) return undefined;
   const fields = error.details?.fields ?? {};
   return {
     code: error.code,

@@ -4,13 +4,17 @@
  *
  *     const store = createStore();
  *     const style = store.put("site.css", text);            "site-3Q0ZK1XA.css"
- *     const found = store.get(name, headers["accept-encoding"], headers["if-none-match"]);
+ *     const found = await store.get(name, headers["accept-encoding"], headers["if-none-match"]);
  *     found ? { status: found.status, headers: found.headers, body: found.body } : 404 with no-store
  *
- * Answers are immutable for a year, compressed once when first asked for, and never guess a type.
+ * Answers are immutable for a year, compressed once when first asked for (off the event loop), and never guess a type.
  */
 import { createHash } from "node:crypto";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
+
+const brotli = promisify(brotliCompress);
+const gzipped = promisify(gzip);
 
 export interface AssetAnswer {
   readonly status: 200 | 304;
@@ -21,7 +25,7 @@ export interface AssetAnswer {
 export interface AssetStore {
   /** Answers the name to link to: `name` with a hash of the content, or as it is when it carries one already (`hashed`). */
   put(name: string, content: string | Uint8Array, options?: { readonly hashed?: boolean }): string;
-  get(name: string, acceptEncoding?: string, ifNoneMatch?: string): AssetAnswer | undefined;
+  get(name: string, acceptEncoding?: string, ifNoneMatch?: string): Promise<AssetAnswer | undefined>;
 }
 
 const types: Readonly<Record<string, string>> = {
@@ -47,7 +51,7 @@ interface Asset {
   readonly type: string;
   readonly etag: string;
   readonly plain: Uint8Array;
-  readonly encoded: Map<string, Uint8Array>;
+  readonly encoded: Map<string, Promise<Uint8Array>>;
 }
 
 export function createStore(limits: { readonly maxBytes?: number } = {}): AssetStore {
@@ -77,7 +81,7 @@ export function createStore(limits: { readonly maxBytes?: number } = {}): AssetS
       return full;
     },
 
-    get(name, acceptEncoding = "", ifNoneMatch = "") {
+    async get(name, acceptEncoding = "", ifNoneMatch = "") {
       const asset = assets.get(name);
       if (asset === undefined) return undefined;
       const able = compressible.test(asset.type) && asset.plain.length > 500;
@@ -101,19 +105,19 @@ export function createStore(limits: { readonly maxBytes?: number } = {}): AssetS
       if (ifNoneMatch.split(",").some((tag) => tag.trim().replace(/^W\//, "") === asset.etag)) {
         return { status: 304, headers, body: new Uint8Array() };
       }
-      return { status: 200, headers, body: encoding === "" ? asset.plain : encode(asset, encoding) };
+      return { status: 200, headers, body: encoding === "" ? asset.plain : await encode(asset, encoding) };
     },
   };
 }
 
-function encode(asset: Asset, encoding: "br" | "gzip"): Uint8Array {
+function encode(asset: Asset, encoding: "br" | "gzip"): Promise<Uint8Array> {
   let made = asset.encoded.get(encoding);
   if (made === undefined) {
     // Quality 9 takes a few milliseconds once where 11 takes a hundred, for three per cent.
     made =
       encoding === "br"
-        ? brotliCompressSync(asset.plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } })
-        : gzipSync(asset.plain);
+        ? brotli(asset.plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } })
+        : gzipped(asset.plain);
     asset.encoded.set(encoding, made);
   }
   return made;

@@ -231,7 +231,12 @@ function whole(reply: Reply, variables: Variables, json: string): () => void {
 }
 
 function refuse(reply: Reply, status: number, sentence: string): () => void {
-  reply.answer(status, headers("application/javascript"), `'${sentence.replaceAll(/['\\<\r\n]/g, " ")}'`);
+  const again = status === 503 ? { "Retry-After": "1" } : {};
+  reply.answer(
+    status,
+    { ...headers("application/javascript"), ...again },
+    `'${sentence.replaceAll(/['\\<\r\n]/g, " ")}'`,
+  );
   return nothing;
 }
 

@@ -3,19 +3,23 @@
  *
  *     const session = new ClientSession(socket);
  *     const page = await session.call(plan, [token, id], { multiplexed: true });
+ *     new ClientSession(socket, { transport: "header", packed: true })      where the server is known to read envelopes
  *
  * How a call ends: with its result; with a DeclaredError; with what a TApplicationException says; when the connection
  * is lost with UNKNOWN_OUTCOME if its bytes were handed to the connection (it may have been done), UNAVAILABLE if not;
  * with the reason it was stopped for. An answer to a call that was given up is dropped. Nothing is retried here.
+ *
+ * A server of ours that leaves says goodbye: `open` is false from then on, what is under way is answered, and it closes.
  */
 import type { Duplex } from "node:stream";
 import { binary } from "./binary.ts";
 import { ThriftError } from "./errors.ts";
 import { Framed } from "./frame.ts";
+import { type Form, type Headers, noHeaders } from "./header.ts";
 import { type Limits, limits as standard } from "./limits.ts";
-import { protocolOf, readApplicationException } from "./message.ts";
+import { boundedAs, firstSeqid, isGoodbye, opened, readApplicationException } from "./message.ts";
 import type { Plan } from "./plan.ts";
-import { messageTypes, type Protocol } from "./wire.ts";
+import { messageTypes } from "./wire.ts";
 
 /** A declared exception, as it came: `name` is the struct's, `code` its `code` field or else the struct's name. */
 export class DeclaredError extends Error {
@@ -36,12 +40,21 @@ export interface CallOptions {
   readonly multiplexed?: boolean;
   /** Registers what is to be called, with the reason, when the caller gives up; returns how to forget it. */
   readonly onStop?: (listener: (why: unknown) => void) => () => void;
+  /** What goes beside the call, where the transport has headers: asked at the moment it leaves, as time runs meanwhile. */
+  readonly headers?: () => Headers;
+  /** Is told what came beside the answer, if anything did, before the call ends. */
+  readonly answered?: (headers: Headers) => void;
+}
+
+export interface ClientOptions extends Partial<Form> {
+  readonly limits?: Limits;
 }
 
 interface Outstanding {
   readonly plan: Plan;
   readonly seqid: number;
-  readonly bytes: Buffer;
+  readonly message: Buffer;
+  readonly options: CallOptions;
   sent: boolean;
   /** Given up by its caller: it waits only for its answer to be dropped. */
   abandoned: boolean;
@@ -51,20 +64,21 @@ interface Outstanding {
 export class ClientSession {
   readonly #framed: Framed;
   readonly #limits: Limits;
-  readonly #protocol: Protocol;
+  readonly #form: Form;
   readonly #table = new Map<number, Outstanding>();
   readonly #queue: Outstanding[] = [];
   readonly closed: Promise<Error | undefined>;
   #settle: (error: Error | undefined) => void = () => {};
-  #seqid = 0;
+  #seqid = firstSeqid - 1;
   #lost: Error | undefined;
   #heardAt = performance.now();
   #open = true;
   #draining = false;
 
-  constructor(stream: Duplex, options: { limits?: Limits; protocol?: Protocol } = {}) {
+  constructor(stream: Duplex, options: ClientOptions = {}) {
+    const { protocol = binary, transport = "framed", packed = false } = options;
     this.#limits = options.limits ?? standard;
-    this.#protocol = options.protocol ?? binary;
+    this.#form = { protocol, transport, packed };
     this.closed = new Promise((resolve) => (this.#settle = resolve));
     this.#framed = new Framed(stream, this.#limits, {
       frame: (bytes) => this.#receive(bytes),
@@ -87,17 +101,14 @@ export class ClientSession {
     return this.#table.size;
   }
 
-  async call(
-    plan: Plan,
-    args: readonly unknown[],
-    { multiplexed = false, onStop }: CallOptions = {},
-  ): Promise<unknown> {
+  async call(plan: Plan, args: readonly unknown[], options: CallOptions = {}): Promise<unknown> {
+    const { multiplexed = false, onStop } = options;
     const { method, label } = plan;
     if (!this.open) throw new ThriftError("UNAVAILABLE", `${label}: the connection is closed`, { cause: this.#lost });
     if (this.#table.size >= this.#limits.pipelined)
       throw new ThriftError("OVERLOADED", `${label}: ${this.#table.size} calls wait on this connection already`);
     const seqid = this.#nextSeqid();
-    const { output } = this.#protocol;
+    const { output } = this.#form.protocol;
     output.begin();
     output.messageBegin({
       name: multiplexed ? `${plan.service}:${method.name}` : method.name,
@@ -105,11 +116,11 @@ export class ClientSession {
       seqid,
     });
     plan.writeArgs(output, args);
-    const bytes = output.finish();
-    if (bytes.length > this.#limits.messageBytes)
+    const message = output.finish();
+    if (message.length > this.#limits.messageBytes)
       throw new ThriftError(
         "TOO_LARGE",
-        `${label}: a call of ${bytes.length} bytes; the limit is ${this.#limits.messageBytes}`,
+        `${label}: a call of ${message.length} bytes; the limit is ${this.#limits.messageBytes}`,
       );
 
     return await new Promise((resolve, reject) => {
@@ -117,7 +128,8 @@ export class ClientSession {
       const one: Outstanding = {
         plan,
         seqid,
-        bytes,
+        message,
+        options,
         sent: false,
         abandoned: false,
         settle: (outcome) => {
@@ -150,8 +162,16 @@ export class ClientSession {
     while (this.#open && !this.#framed.blocked) {
       const one = this.#queue.shift();
       if (one === undefined) return;
+      let frame: Buffer;
+      try {
+        frame = boundedAs(this.#form, one.seqid, one.message, one.options.headers?.() ?? noHeaders, this.#limits);
+      } catch (error) {
+        // Its envelope is what is too large: of this call only, and nothing of it was sent.
+        this.#done(one, { error });
+        continue;
+      }
       one.sent = true;
-      this.#framed.send(one.bytes);
+      this.#framed.send(frame);
       if (one.plan.method.oneway) this.#done(one, { result: undefined });
     }
   }
@@ -160,8 +180,14 @@ export class ClientSession {
     let one: Outstanding | undefined;
     this.#heardAt = performance.now();
     try {
-      const input = protocolOf(frame).input(frame, this.#limits);
-      const { seqid, type } = input.messageBegin();
+      const { form, headers, message } = opened(frame, this.#limits);
+      const input = form.protocol.input(message, this.#limits);
+      const envelope = input.messageBegin();
+      if (isGoodbye(envelope)) {
+        this.#draining = true;
+        return this.#closeWhenIdle();
+      }
+      const { seqid, type } = envelope;
       one = this.#table.get(seqid);
       if (one === undefined) {
         // A server that cannot read a call cannot know its seqid and answers 0; it closes next, and its reason is ours.
@@ -170,6 +196,7 @@ export class ClientSession {
           type: "BAD_SEQUENCE_ID",
         });
       }
+      if (headers.size > 0 && !one.abandoned) one.options.answered?.(headers);
       if (one.abandoned) this.#done(one, { result: undefined });
       else if (type === messageTypes.EXCEPTION) this.#done(one, { error: readApplicationException(input) });
       else if (type === messageTypes.REPLY) {
@@ -239,7 +266,7 @@ export class ClientSession {
     this.#settle(error);
   }
 
-  /** From 1, and around: 0 is what a server says when it does not know. */
+  /** Around to 1: 0 is what a server says when it does not know. */
   #nextSeqid(): number {
     do this.#seqid = this.#seqid >= 0x7fff_ffff ? 1 : this.#seqid + 1;
     while (this.#table.has(this.#seqid));

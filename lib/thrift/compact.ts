@@ -70,7 +70,7 @@ class CompactOutput implements Output {
   messageBegin({ name, type, seqid }: Envelope): void {
     this.#byte(id);
     this.#byte((type << 5) | version);
-    this.#varint(seqid);
+    this.#to.varint(seqid);
     this.string(name);
   }
 
@@ -110,12 +110,12 @@ class CompactOutput implements Output {
     if (count < 15) this.#byte((count << 4) | element);
     else {
       this.#byte(0xf0 | element);
-      this.#varint(count);
+      this.#to.varint(count);
     }
   }
 
   mapBegin(keyType: number, valueType: number, count: number): void {
-    this.#varint(count);
+    this.#to.varint(count);
     if (count > 0) this.#byte(((toCompact[keyType] as number) << 4) | (toCompact[valueType] as number));
   }
 
@@ -133,11 +133,11 @@ class CompactOutput implements Output {
   }
 
   i16(value: number): void {
-    this.#varint((value << 1) ^ (value >> 31));
+    this.#to.varint((value << 1) ^ (value >> 31));
   }
 
   i32(value: number): void {
-    this.#varint((value << 1) ^ (value >> 31));
+    this.#to.varint((value << 1) ^ (value >> 31));
   }
 
   i64(value: bigint): void {
@@ -147,7 +147,7 @@ class CompactOutput implements Output {
       this.#byte(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;
     }
-    this.#varint(Number(rest));
+    this.#to.varint(Number(rest));
   }
 
   double(value: number): void {
@@ -156,14 +156,11 @@ class CompactOutput implements Output {
   }
 
   string(value: string): void {
-    const length = Buffer.byteLength(value);
-    this.#varint(length);
-    const at = this.#to.room(length);
-    this.#to.bytes.write(value, at, "utf8");
+    this.#to.text(value);
   }
 
   binary(value: Uint8Array): void {
-    this.#varint(value.length);
+    this.#to.varint(value.length);
     const at = this.#to.room(value.length);
     this.#to.bytes.set(value, at);
   }
@@ -176,16 +173,6 @@ class CompactOutput implements Output {
   #byte(value: number): void {
     const at = this.#to.room(1);
     this.#to.bytes[at] = value;
-  }
-
-  /** The 32 bits of `value`, as unsigned. */
-  #varint(value: number): void {
-    let rest = value >>> 0;
-    while (rest > 0x7f) {
-      this.#byte((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.#byte(rest);
   }
 }
 

@@ -4,7 +4,8 @@
  *     const framed = new Framed(socket, limits, { frame(bytes) {...}, closed(error) {...} });
  *     framed.send(bytes);  framed.pause();  framed.resume();  framed.end();
  *
- * Incremental: what arrives is kept in the pieces it came in, so that a length that is only claimed costs nothing.
+ * Incremental: what arrives is kept in the pieces it came in, so that a length that is only claimed costs nothing. A frame
+ * that began has to be whole in `frameTimeoutMs`, however its bytes drip; between frames a peer may be silent for ever.
  * Frames sent in one turn of the event loop leave as one write. `closed` is told once, also when the peer just left.
  */
 import type { Duplex } from "node:stream";
@@ -33,6 +34,8 @@ export class Framed {
   #corked = false;
   #closed = false;
   #ended = false;
+  /** Runs while a frame is half here and we read. */
+  #overdue: NodeJS.Timeout | undefined;
 
   constructor(stream: Duplex, limits: Limits, listener: FrameListener) {
     this.#stream = stream;
@@ -78,6 +81,8 @@ export class Framed {
   /** No frame is given out until resume(); what is in the stream stays there. */
   pause(): void {
     this.#paused = true;
+    // What is missing may lie in the stream: that we do not read it is not the peer's fault.
+    this.#rest();
     this.#stream.pause();
   }
 
@@ -98,6 +103,7 @@ export class Framed {
   end(): void {
     if (this.#stream.destroyed || this.#stream.writableEnded) return;
     this.#closed = true;
+    this.#rest();
     this.#pieces = [];
     this.#stream.resume();
     this.#stream.end();
@@ -139,11 +145,31 @@ export class Framed {
         if (this.#held < this.#wanted) break;
         const frame = this.#take(this.#wanted);
         this.#wanted = -1;
+        this.#rest();
         this.#listener.frame(frame);
       }
     } finally {
       this.#working = false;
     }
+    if (this.#begun && !this.#paused && !this.#closed) this.#watch();
+  }
+
+  /** Some of a frame is here. */
+  get #begun(): boolean {
+    return this.#held > 0 || this.#wanted >= 0;
+  }
+
+  #watch(): void {
+    const { frameTimeoutMs } = this.#limits;
+    this.#overdue ??= setTimeout(
+      () => this.#close(new ThriftError("PROTOCOL", `a frame that began is not whole after ${frameTimeoutMs} ms`)),
+      frameTimeoutMs,
+    ).unref();
+  }
+
+  #rest(): void {
+    clearTimeout(this.#overdue);
+    this.#overdue = undefined;
   }
 
   #take(size: number): Buffer {
@@ -165,16 +191,13 @@ export class Framed {
   /** The peer ended: what is complete was given out; a piece of a frame is a loss. While paused, resume() comes here. */
   #finish(): void {
     if (this.#paused) return;
-    this.#close(
-      this.#held > 0 || this.#wanted >= 0
-        ? new ThriftError("PROTOCOL", "the connection ended inside a frame")
-        : undefined,
-    );
+    this.#close(this.#begun ? new ThriftError("PROTOCOL", "the connection ended inside a frame") : undefined);
   }
 
   #close(error: Error | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#rest();
     this.#pieces = [];
     this.#held = 0;
     this.#listener.closed(error);

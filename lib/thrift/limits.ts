@@ -19,6 +19,17 @@ export const limits = {
   pipelined: 1024,
   /** A method's name with its service: 2 x the longest name seen in any public IDL, generously. */
   nameBytes: 1024,
+  /** All headers of one message (header transport): what the http interface takes, and far more than a trace and a deadline. */
+  headerBytes: 16_384,
+  /** Many tiny headers cost more than their bytes; the http interface takes as many. */
+  headers: 100,
+  /**
+   * Messages of one connection whose calls run at once; past it no more are read. Two of the largest. Packed ones arrive
+   * a thousand times smaller than what they hold in memory, so that counting calls alone bounds nothing.
+   */
+  heldBytes: 32_768_000,
+  /** From the first byte of a frame to its last: the largest frame at 4.4 Mbit/s. A peer that drips holds no more. */
+  frameTimeoutMs: 30_000,
   /** Answers written but not yet taken by the peer; past it no more calls are read from that connection. */
   unsentBytes: 4_194_304,
 } as const;

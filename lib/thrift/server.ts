@@ -3,39 +3,48 @@
  *
  *     const session = serveConnection(socket, {
  *       find: (name) => plans.find(name),                       // taken per call: the schema may change between two
- *       invoke: (plan, args) => handlers[plan.service][plan.method.name](...args),
+ *       invoke: (plan, args, headers) => handlers[plan.service][plan.method.name](...args),
  *       told: (error) => ({ code, message, open: true }),       // what an outsider may know
  *     });
- *     await session.drain();                                    // no new calls; answers what runs; closes
+ *     await session.drain();                                    // asks the client to leave; answers all it still sends
  *
  * Promises: a oneway call gets no answer; an unknown method UNKNOWN_METHOD; arguments that break the schema
  * PROTOCOL_ERROR; bytes that are no message PROTOCOL_ERROR and the end of the connection. Nothing that arrives throws.
- * A client that uses one seqid for several calls at once gets those answers in order, as it must expect.
+ * A client that uses one seqid for several calls at once gets those answers in order, as it must expect. Each call is
+ * answered in the form that it came in (header.ts): its protocol, its transport, packed or not.
+ *
+ * Draining loses no call: a client of ours is told goodbye, and closes when it has its answers. Others cannot be told. They
+ * are let be idle for a moment and then closed; one that never is, after some seconds, behind an answer.
  *
  *     what the handler threw                                     what the caller gets
  *     code = the name of a declared exception                    that exception, from `details` (message: its own)
- *     open, and one exception with string code and message       that exception: code, message, fields = details
+ *     open, and one exception with string code and message       that exception: code, message, fields = details, and
+ *                                                                retryAfterMs where it has such a number
  *     anything else                                              TApplicationException INTERNAL_ERROR "CODE: sentence"
  */
 import type { Duplex } from "node:stream";
-import { binary } from "./binary.ts";
 import { type ApplicationType, ThriftError } from "./errors.ts";
 import { Framed } from "./frame.ts";
+import { type Form, type Headers, noHeaders } from "./header.ts";
 import { type Limits, limits as standard } from "./limits.ts";
-import { protocolOf, refusal } from "./message.ts";
+import { boundedAs, firstSeqid, formOf, framedAs, goodbye, opened, refusal } from "./message.ts";
 import type { Declared, Plan } from "./plan.ts";
-import { messageTypes, type Protocol } from "./wire.ts";
+import type { Type } from "./schema.ts";
+import { messageTypes } from "./wire.ts";
 
 export interface Told {
   readonly code: string;
   readonly message: string;
   /** Whether it is the caller's to know (a refusal) rather than the operator's (a fault). */
   readonly open: boolean;
+  /** Goes beside the answer, where the caller's transport has headers. */
+  readonly headers?: Headers;
 }
 
 export interface ServerOptions {
   find(name: string): Plan | undefined;
-  invoke(plan: Plan, args: readonly unknown[]): Promise<unknown>;
+  /** `headers` came beside the call; a client may write into them what it likes. */
+  invoke(plan: Plan, args: readonly unknown[], headers: Headers): Promise<unknown>;
   told(error: unknown): Told;
   /** Told of the operator's errors that no handler threw: an answer that does not fit the schema, a broken peer. */
   fault?(error: unknown, label: string): void;
@@ -48,6 +57,23 @@ export interface ServerSession {
   readonly closed: Promise<void>;
   drain(): Promise<void>;
   destroy(): void;
+}
+
+/** A client idle for so long is not about to ask: one under load asks again within milliseconds. */
+const quietMs = 400;
+/** A client that is never idle, and cannot be told. */
+const patienceMs = 5_000;
+
+/** A call that is to be answered. */
+interface Asked {
+  readonly plan: Plan;
+  readonly args: readonly unknown[];
+  readonly headers: Headers;
+  readonly form: Form;
+  readonly seqid: number;
+  readonly silent: boolean;
+  /** What it holds in memory while it runs. */
+  readonly bytes: number;
 }
 
 export function serveConnection(stream: Duplex, options: ServerOptions): ServerSession {
@@ -63,7 +89,17 @@ class Connection implements ServerSession {
   readonly closed: Promise<void>;
   #settle: () => void = () => {};
   #running = 0;
+  /** How a client asks, that understands a goodbye; undefined of others, and before the first call. */
+  #ours: Form | undefined;
+  #heardAt = performance.now();
+  #asked = false;
+  /** It is asked to leave, or waited for to be idle. */
+  #leaving = false;
+  #held = 0;
+  /** No more is read: it closes when nothing runs. */
   #draining = false;
+  /** Of what came last: what is said to nobody in particular is said so. */
+  #form: Form = formOf(Buffer.alloc(0));
 
   constructor(stream: Duplex, options: ServerOptions) {
     this.#options = options;
@@ -82,10 +118,25 @@ class Connection implements ServerSession {
   }
 
   async drain(): Promise<void> {
+    this.#leaving = true;
+    if (this.#ours !== undefined) this.#farewell(this.#ours);
+    const since = performance.now();
+    const look = (): void => {
+      const now = performance.now();
+      const quiet = this.#running === 0 && now - this.#heardAt > quietMs;
+      // Who was told goodbye closes by itself.
+      if (this.#ours === undefined && (quiet || now - since > patienceMs)) this.#close();
+    };
+    look();
+    const looking = setInterval(look, quietMs / 4);
+    await this.closed;
+    clearInterval(looking);
+  }
+
+  #close(): void {
     this.#draining = true;
     this.#framed.pause();
     this.#breathe();
-    await this.closed;
   }
 
   destroy(): void {
@@ -93,30 +144,25 @@ class Connection implements ServerSession {
   }
 
   #receive(frame: Buffer): void {
-    let protocol: Protocol = binary;
     let name = "";
     let seqid = 0;
+    this.#form = formOf(frame);
     try {
-      protocol = protocolOf(frame);
-      const input = protocol.input(frame, this.#limits);
+      const { form, headers, message } = opened(frame, this.#limits);
+      this.#form = form;
+      const input = form.protocol.input(message, this.#limits);
       const envelope = input.messageBegin();
       // Answers carry the name without its service, as Apache's own multiplexed servers give it.
       name = envelope.name.slice(envelope.name.indexOf(":") + 1);
       seqid = envelope.seqid;
+      this.#met(seqid);
       if (envelope.type !== messageTypes.CALL && envelope.type !== messageTypes.ONEWAY)
         throw new ThriftError("PROTOCOL", "a server takes calls, not answers", { type: "INVALID_MESSAGE_TYPE" });
       const plan = this.#options.find(envelope.name);
       const silent = envelope.type === messageTypes.ONEWAY || plan?.method.oneway === true;
       if (plan === undefined) {
         if (!silent)
-          this.#framed.send(
-            refusal(
-              protocol,
-              { name, seqid },
-              "UNKNOWN_METHOD",
-              `there is no method ${envelope.name.slice(0, 200)} here`,
-            ),
-          );
+          this.#refuse({ name, seqid }, "UNKNOWN_METHOD", `there is no method ${envelope.name.slice(0, 200)} here`);
         return;
       }
       let args: unknown[];
@@ -127,108 +173,115 @@ class Connection implements ServerSession {
       } catch (error) {
         // The bytes were sound, only the value was not: the connection is good for the next call.
         if (!(error instanceof ThriftError) || error.code !== "BAD_VALUE") throw error;
-        if (!silent) this.#framed.send(refusal(protocol, { name, seqid }, "PROTOCOL_ERROR", error.message));
+        if (!silent) this.#refuse({ name, seqid }, "PROTOCOL_ERROR", error.message);
         return;
       }
-      this.#run(plan, args, protocol, seqid, silent);
+      this.#run({ plan, args, headers, form, seqid, silent, bytes: message.length });
     } catch (error) {
       this.#options.fault?.(error, "message");
       const known = error instanceof ThriftError ? error : undefined;
       const sentence = known?.message ?? "the message could not be read";
-      this.#framed.send(refusal(protocol, { name, seqid }, known?.type ?? "PROTOCOL_ERROR", sentence));
-      this.#draining = true;
-      this.#framed.pause();
-      this.#breathe();
+      this.#refuse({ name, seqid }, known?.type ?? "PROTOCOL_ERROR", sentence);
+      this.#close();
     }
   }
 
-  #run(plan: Plan, args: readonly unknown[], protocol: Protocol, seqid: number, silent: boolean): void {
+  #met(seqid: number): void {
+    this.#heardAt = performance.now();
+    if (this.#asked) return;
+    this.#asked = true;
+    if (seqid !== firstSeqid) return;
+    this.#ours = this.#form;
+    if (this.#leaving) this.#farewell(this.#ours);
+  }
+
+  #farewell(form: Form): void {
+    this.#framed.send(framedAs(form, 0, goodbye(form.protocol), noHeaders));
+  }
+
+  /** Refuses what came last. */
+  #refuse(call: { readonly name: string; readonly seqid: number }, type: ApplicationType, sentence: string): void {
+    const form = this.#form;
+    const message = refusal(form.protocol, call, type, sentence);
+    this.#framed.send(framedAs(form, call.seqid, message, noHeaders));
+  }
+
+  #run(asked: Asked): void {
+    const { seqid, silent, bytes } = asked;
     this.#running++;
-    if (this.#running >= this.#limits.pipelined) this.#framed.pause();
+    this.#held += bytes;
+    if (!this.#roomy) this.#framed.pause();
     const before = silent ? undefined : this.#turns.get(seqid);
-    const turn = this.#answer(plan, args, protocol, seqid, silent, before).finally(() => {
+    const turn = this.#answer(asked, before).finally(() => {
       if (this.#turns.get(seqid) === turn) this.#turns.delete(seqid);
       this.#running--;
+      this.#held -= bytes;
       this.#breathe();
     });
     if (!silent) this.#turns.set(seqid, turn);
   }
 
-  async #answer(
-    plan: Plan,
-    args: readonly unknown[],
-    protocol: Protocol,
-    seqid: number,
-    silent: boolean,
-    before: Promise<void> | undefined,
-  ): Promise<void> {
-    let bytes: Buffer;
+  async #answer(asked: Asked, before: Promise<void> | undefined): Promise<void> {
+    const { plan, args, headers, silent } = asked;
+    let frame: Buffer;
     try {
-      const result = await this.#options.invoke(plan, args);
+      const result = await this.#options.invoke(plan, args, headers);
       if (silent) return;
-      bytes = this.#encode(plan, protocol, seqid, result);
+      frame = this.#encode(asked, result);
     } catch (error) {
       if (silent) return;
-      bytes = this.#thrown(plan, protocol, seqid, error);
+      frame = this.#thrown(asked, error);
     }
     if (before !== undefined) await before;
-    this.#framed.send(bytes);
+    this.#framed.send(frame);
   }
 
-  #encode(plan: Plan, protocol: Protocol, seqid: number, result: unknown): Buffer {
-    const { output } = protocol;
+  #encode({ plan, form, seqid }: Asked, result: unknown): Buffer {
+    const { output } = form.protocol;
     const name = plan.method.name;
     try {
       output.begin();
       output.messageBegin({ name, type: messageTypes.REPLY, seqid });
       plan.writeResult(output, result);
-      return this.#bounded(output.finish(), plan);
+      return boundedAs(form, seqid, output.finish(), noHeaders, this.#limits);
     } catch (error) {
       // The handler's answer breaks its own IDL: a fault of the service, for the operator to see in full.
       this.#options.fault?.(error, plan.label);
       const type: ApplicationType = error instanceof ThriftError && error.type ? error.type : "INTERNAL_ERROR";
-      return refusal(
-        protocol,
-        { name, seqid },
-        type,
-        `INTERNAL: ${plan.label} gave an answer that its IDL does not allow`,
-      );
+      const sentence = `INTERNAL: ${plan.label} gave an answer that its IDL does not allow`;
+      return framedAs(form, seqid, refusal(form.protocol, { name, seqid }, type, sentence), noHeaders);
     }
   }
 
-  #thrown(plan: Plan, protocol: Protocol, seqid: number, error: unknown): Buffer {
+  #thrown({ plan, form, seqid }: Asked, error: unknown): Buffer {
     const call = { name: plan.method.name, seqid };
     const told = this.#options.told(error);
+    const headers = told.headers ?? noHeaders;
     const found = declaredFor(plan, error, told);
     if (found !== undefined) {
-      const { output } = protocol;
+      const { output } = form.protocol;
       try {
         output.begin();
         output.messageBegin({ ...call, type: messageTypes.REPLY });
         plan.writeThrown(output, found.declared, found.value);
-        return this.#bounded(output.finish(), plan);
+        return boundedAs(form, seqid, output.finish(), headers, this.#limits);
       } catch (misfit) {
         this.#options.fault?.(misfit, plan.label);
       }
     }
-    return refusal(protocol, call, "INTERNAL_ERROR", `${told.code}: ${told.message}`);
+    const message = refusal(form.protocol, call, "INTERNAL_ERROR", `${told.code}: ${told.message}`);
+    return framedAs(form, seqid, message, headers);
   }
 
-  #bounded(bytes: Buffer, plan: Plan): Buffer {
-    if (bytes.length > this.#limits.messageBytes)
-      throw new ThriftError(
-        "TOO_LARGE",
-        `${plan.label}: an answer of ${bytes.length} bytes; the limit is ${this.#limits.messageBytes}`,
-      );
-    return bytes;
+  get #roomy(): boolean {
+    return this.#running < this.#limits.pipelined && this.#held < this.#limits.heldBytes;
   }
 
   /** After anything that was waited for: reads on, or, when draining, closes once nothing runs. */
   #breathe(): void {
     if (this.#draining) {
       if (this.#running === 0) this.#framed.end();
-    } else if (this.#running < this.#limits.pipelined && this.#framed.unsent < this.#limits.unsentBytes)
-      this.#framed.resume();
+    } else if (this.#roomy && this.#framed.unsent < this.#limits.unsentBytes) this.#framed.resume();
     else this.#framed.pause();
   }
 
@@ -236,7 +289,7 @@ class Connection implements ServerSession {
   #lost(error: Error | undefined): void {
     if (error instanceof ThriftError) {
       this.#options.fault?.(error, "connection");
-      this.#framed.send(refusal(binary, { name: "", seqid: 0 }, "PROTOCOL_ERROR", error.message));
+      this.#refuse({ name: "", seqid: 0 }, "PROTOCOL_ERROR", error.message);
     } else if (error !== undefined) this.#framed.destroy();
     this.#draining = true;
     this.#breathe();
@@ -262,5 +315,16 @@ function declaredFor(plan: Plan, error: unknown, told: Told): { declared: Declar
     fields?.kind === "map" && fields.key.kind === "string" && fields.value.kind === "string" && texts.length > 0
       ? { fields: Object.fromEntries(texts) }
       : {};
-  return { declared: only, value: { code: told.code, message: told.message, ...extra } };
+  const wait = numberAs(field("retryAfterMs"), (facts as { retryAfterMs?: unknown }).retryAfterMs);
+  const later = wait === undefined ? {} : { retryAfterMs: wait };
+  return { declared: only, value: { code: told.code, message: told.message, ...extra, ...later } };
+}
+
+/** A whole number as a field of this type takes it; undefined when it does not. */
+function numberAs(type: Type | undefined, value: unknown): number | bigint | undefined {
+  if (!Number.isSafeInteger(value)) return undefined;
+  const number = value as number;
+  if (type?.kind === "i32") return Math.abs(number) < 2 ** 31 ? number : undefined;
+  if (type?.kind === "i64") return type.number ? number : BigInt(number);
+  return undefined;
 }

@@ -219,6 +219,26 @@ export class Growing {
     this.bytes = larger;
   }
 
+  /** The 32 bits of `value`, as unsigned: seven a byte, the lowest first. */
+  varint(value: number): void {
+    let rest = value >>> 0;
+    while (rest > 0x7f) {
+      const at = this.room(1);
+      this.bytes[at] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    const at = this.room(1);
+    this.bytes[at] = rest;
+  }
+
+  /** A string after its length in bytes, as compact and the header transport write it. */
+  text(value: string): void {
+    const length = Buffer.byteLength(value);
+    this.varint(length);
+    const at = this.room(length);
+    this.bytes.write(value, at, "utf8");
+  }
+
   take(): Buffer {
     const taken = Buffer.from(this.bytes.subarray(0, this.end));
     // One huge message must not pin its size for the life of the process.

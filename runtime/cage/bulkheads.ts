@@ -8,10 +8,13 @@
  *     await bulkheads.call(request, { cage: "billing" }, { what, send: (remainingMs, stop) => engine.call(...), done });
  *
  * A call has the least of: what its request has left, its caller's own limit, the target's. When that is over, or its
- * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop. An answer that is a
- * stream ends likewise; its place is given back when it begins.
+ * caller's own signal aborts, it ends here, whatever the callee does, and the callee is told to stop. A call whose answer
+ * is a stream is over, and gives its place back, when the stream is: at its end, when its taker leaves or is stopped, and
+ * for one that nobody takes at the deadline, until which the callee has its own place taken as well.
  */
 import type { Stop } from "../engine/engine.ts";
+import { Expired } from "../errors.ts";
+import { type Alarm, alarmAt, dismiss } from "../request/deadline.ts";
 import { Gate, type GateStatus, type Limits } from "../request/gate.ts";
 import type { Request, Stoppable, Target } from "../request/request.ts";
 import { Wait } from "../request/wait.ts";
@@ -26,8 +29,8 @@ export interface Sending<T> {
   /** For the sentence when it takes too long. */
   readonly what: string;
   send(remainingMs: number, stop: Stop): Promise<T>;
-  /** Called once, when it is over; answers what its caller is told of a failure. */
-  done(error: unknown): unknown;
+  /** Called once, when it is over, with how many items came of an answer that is a stream; answers what its caller is told. */
+  done(error: unknown, items?: number): unknown;
 }
 
 /** As of an interface: a cage that calls one other passes on all that it can take. */
@@ -43,13 +46,8 @@ export class Bulkheads {
 
   /** Calls under way are not disturbed. */
   configure(limits: Readonly<Record<string, CallLimits>>): void {
-    const before = this.#limits;
     this.#limits = limits;
-    for (const [cage, gate] of this.#gates) {
-      const [old, now] = [before, limits].map((each) => JSON.stringify(limitsOf(each, cage)));
-      // Else an adaptive limit would begin anew at each save.
-      if (old !== now) gate.resize(limitsOf(limits, cage));
-    }
+    for (const [cage, gate] of this.#gates) gate.resize(limitsOf(limits, cage));
   }
 
   status(): GateStatus[] {
@@ -61,21 +59,11 @@ export class Bulkheads {
     const gate = this.#gate(to.cage);
     const ownMs = limitsOf(this.#limits, to.cage).timeoutMs;
     const { timeoutMs, signal } = to;
-    if (ownMs === undefined && timeoutMs === undefined && signal === undefined) return through(gate, request, sending);
     const limitMs = Math.min(timeoutMs ?? longest, ownMs ?? longest);
-    if (limitMs >= request.remaining && signal === undefined) return through(gate, request, sending);
+    if (signal === undefined && (limitMs === longest || limitMs >= request.remaining))
+      return through(gate, request, sending);
     const wait = new Wait(request, sending.what, { limitMs, signal });
-    return through(gate, wait, sending).then(
-      (value) => {
-        if (isStream(value)) return ending(value, () => wait.end()) as T;
-        wait.end();
-        return value;
-      },
-      (error: unknown) => {
-        wait.end();
-        throw error;
-      },
-    );
+    return through(gate, wait, sending, wait);
   }
 
   #gate(cage: string): Gate {
@@ -92,66 +80,92 @@ export class Bulkheads {
 const limitsOf = (limits: Readonly<Record<string, CallLimits>>, cage: string): CallLimits =>
   (Object.hasOwn(limits, cage) ? limits[cage] : undefined) ?? defaultCallLimits;
 
-/** Waits for a place, sends, and gives the place back. */
-function through<T>(gate: Gate, wait: Stoppable, sending: Sending<T>): Promise<T> {
+/** Waits for a place, sends, and gives the place back; `own` is a wait that ends with the call. */
+function through<T>(gate: Gate, wait: Stoppable, sending: Sending<T>, own?: Wait): Promise<T> {
+  const refused = (error: unknown): never => {
+    own?.end();
+    throw sending.done(error);
+  };
   let room: Promise<void> | undefined;
   try {
     room = gate.enter(wait);
   } catch (error) {
+    own?.end();
     return Promise.reject(sending.done(error));
   }
-  if (room === undefined) return inside(gate, wait, sending);
-  return room.then(
-    () => inside(gate, wait, sending),
-    (error: unknown) => {
-      throw sending.done(error);
-    },
-  );
+  if (room === undefined) return inside(gate, wait, sending, own);
+  return room.then(() => inside(gate, wait, sending, own), refused);
 }
 
-function inside<T>(gate: Gate, wait: Stoppable, sending: Sending<T>): Promise<T> {
+function inside<T>(gate: Gate, wait: Stoppable, sending: Sending<T>, own: Wait | undefined): Promise<T> {
   const since = gate.now();
+  const over = (error?: unknown, items?: number): unknown => {
+    gate.leave(since, error !== undefined);
+    own?.end();
+    return sending.done(error, items);
+  };
   let sent: Promise<T>;
   try {
     // Stopped between being let in and coming here.
     if (wait.stopped !== undefined) throw wait.stopped;
     sent = sending.send(wait.remaining, wait);
   } catch (error) {
-    gate.leave(since);
-    return Promise.reject(sending.done(error));
+    return Promise.reject(over(error));
   }
   return sent.then(
     (value) => {
-      gate.leave(since);
-      sending.done(undefined);
+      if (isStream(value)) return new Streamed(value, wait, over) as T;
+      over();
       return value;
     },
     (error: unknown) => {
-      gate.leave(since);
-      throw sending.done(error);
+      throw over(error);
     },
   );
 }
 
-/** The same stream; `over` is called when it has ended, or its taker left. */
-function ending(items: AsyncIterable<unknown>, over: () => void): AsyncIterableIterator<unknown> {
-  const iterator = items[Symbol.asyncIterator]();
-  const failed = (error: unknown): never => {
-    over();
-    throw error;
-  };
-  return {
-    next: () =>
-      iterator.next().then((step) => {
-        if (step.done) over();
-        return step;
-      }, failed),
-    async return(value?: unknown) {
-      over();
-      return (await iterator.return?.(value)) ?? { done: true, value };
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+/** The same stream, counted; `over` is called once, when nobody will take more of it. */
+class Streamed implements AsyncIterableIterator<unknown> {
+  readonly #iterator: AsyncIterator<unknown>;
+  readonly #over: (error: unknown, items: number) => unknown;
+  readonly #alarm: Alarm;
+  #forget: () => void = () => {};
+  #items = 0;
+  #ended = false;
+
+  constructor(items: AsyncIterable<unknown>, wait: Stoppable, over: (error: unknown, items: number) => unknown) {
+    this.#iterator = items[Symbol.asyncIterator]();
+    this.#over = over;
+    // A request that has ended tells nobody of its deadline.
+    this.#alarm = alarmAt(wait.deadline, () => this.#end(new Expired("the stream was not taken to its end in time")));
+    this.#forget = wait.onStop((why) => this.#end(why));
+  }
+
+  async next(): Promise<IteratorResult<unknown>> {
+    try {
+      const step = await this.#iterator.next();
+      if (step.done) this.#end(undefined);
+      else this.#items++;
+      return step;
+    } catch (error) {
+      throw this.#end(error);
+    }
+  }
+
+  async return(value?: unknown): Promise<IteratorResult<unknown>> {
+    this.#end(undefined);
+    return (await this.#iterator.return?.(value)) ?? { done: true, value };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #end(error: unknown): unknown {
+    if (this.#ended) return error;
+    this.#ended = true;
+    dismiss(this.#alarm);
+    this.#forget();
+    return this.#over(error, this.#items);
+  }
 }

@@ -6,13 +6,14 @@
  *                             `----- verbs (what the control socket can ask)
  *
  * Of several processes of a cage (`processes: N`) the first leads; the others `follow`: they serve the generation that it
- * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves).
+ * says, and leave to it what may be done once only (files, journal, interfaces that begin work by themselves). A process
+ * that takes the place of another follows too, until that one has resigned.
  *
  * Start: load the first generation -> open what its configuration names -> swap -> serve. Stop: stop advertising, refuse
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
+import { type Engine, type Kept, type KeptStatus, type Line, stopOf } from "../engine/engine.ts";
 import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -24,14 +25,16 @@ import type { Candidate, Generation } from "../modules/generation.ts";
 import { Loader } from "../modules/loader.ts";
 import { placed as placeOf } from "../modules/stack.ts";
 import { Types } from "../modules/types.ts";
-import { backgroundOver } from "../request/background.ts";
+import { Background } from "../request/background.ts";
 import type { GateStatus } from "../request/gate.ts";
 import { Levels } from "../request/levels.ts";
 import { current, type Lease, Request, run, type Services, within } from "../request/request.ts";
 import type { Resource } from "../resources/resource.ts";
-import { openRetries, type Retries, retriesOf } from "../retry/retry.ts";
+import { type MovingRetries, movingRetries } from "../retry/moving.ts";
+import { openRetries } from "../retry/retry.ts";
 import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
+import { agree } from "./agreement.ts";
 import { beyondOf } from "./beyond.ts";
 import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
@@ -64,8 +67,10 @@ export interface CageOptions {
   readonly again: boolean;
   /** 1 is the first, which leads. */
   readonly process?: number;
-  /** Of one that does not lead: the generation to begin with. */
+  /** Of one that does not lead, or not yet: the generation to begin with. */
   readonly follow?: number;
+  /** It begins beside the process whose place it will take, which has the files until `succeed`. */
+  readonly beside?: boolean;
   readonly link: Link;
   /** What `#runtime` is to the cage's modules. */
   readonly door: object;
@@ -86,7 +91,8 @@ interface OpenInterface {
 export interface Attachment {
   readonly plan: Plan;
   readonly resources: ReadonlyMap<string, Holding<Resource<unknown>>>;
-  readonly interfaces: ReadonlyMap<string, Holding<OpenInterface>>;
+  /** Those that begin work by themselves come and go with the lead. */
+  readonly interfaces: Map<string, Holding<OpenInterface>>;
   readonly dialled: readonly Holding<Kept>[];
 }
 
@@ -100,7 +106,7 @@ export class Cage {
   readonly types: Types;
   readonly levels = new Levels();
   readonly services: Services;
-  readonly retries: Retries;
+  readonly retries: MovingRetries;
   readonly metrics = startMetrics();
   readonly figures: Figures;
   readonly stale: Stale;
@@ -126,10 +132,14 @@ export class Cage {
   readonly #telling: (() => void)[] = [];
   #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
+  #leads: boolean;
+  /** When the leader before this one let go of its schedules, ms since 1970. */
+  #since: number | undefined;
 
   constructor(options: CageOptions) {
     const { paths, name, node, link, trial } = options;
     this.#options = options;
+    this.#leads = (options.process ?? 1) === 1 && !options.beside;
     this.name = name;
     this.node = node;
     this.root = paths.root;
@@ -153,6 +163,7 @@ export class Cage {
       node,
       cage: name,
       levels: this.levels,
+      background: new Background(),
       call: (to, path, args) => this.#calls.make(to, path, args),
       // When its request ends first it may be durable or not; its id makes asking again harmless.
       retry: (to, retry, path, args) =>
@@ -165,14 +176,18 @@ export class Cage {
         places: { root: paths.root, home: paths.home, cage: name },
         stateDir: paths.state,
       });
-    this.retries = this.#leads
-      ? openRetries({
+    this.retries = movingRetries({
+      open: () =>
+        openRetries({
           file: join(paths.state, name, "retry.sqlite"),
           deliver: (to, path, args, carry, signal) => this.engine.call(to, path, args, carry, stopOf(signal)),
-        })
-      : retriesOf(async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean });
-    const figures = this.#leads ? "figures.json" : `figures.${options.process}.json`;
-    this.figures = startFigures({ file: join(paths.state, name, figures) });
+        }),
+      handOver: async (row) => (await link.ahead("retry.intake", row)) as { id: string; duplicate: boolean },
+      here: this.#leads,
+    });
+    const { process: number = 1, beside = false } = options;
+    const figures = number === 1 ? "figures.json" : `figures.${number}.json`;
+    this.figures = startFigures({ file: join(paths.state, name, figures), beside });
     this.loader = new Loader<Attachment>({
       root: paths.root,
       home: paths.home,
@@ -182,6 +197,9 @@ export class Cage {
       ...(trial ? { more: trial.more } : {}),
       follower: !this.#leads,
       prepare: (candidate, previous) => this.#prepare(candidate, previous),
+      agree: async (candidate, kept) => {
+        if (this.plan.processes > 1) await agree(candidate, kept, link);
+      },
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });
@@ -196,7 +214,6 @@ export class Cage {
       host: this.#hostParts,
       engine: () => this.engine,
       self: () => selfApi(this),
-      allow: () => this.plan.allow,
     });
   }
 
@@ -221,8 +238,9 @@ export class Cage {
     return leave;
   }
 
-  get #leads(): boolean {
-    return (this.#options.process ?? 1) === 1;
+  /** It does what may be done once only. */
+  get leads(): boolean {
+    return this.#leads;
   }
 
   /** Serves the first's generation. */
@@ -258,16 +276,63 @@ export class Cage {
   async announce(): Promise<void> {
     if (this.#leads) {
       await this.engine.publish(upSubject, this.name);
-      this.#telling.push(
-        events.on("reload.done", () => void this.#serving()),
-        events.on("canary.done", ({ kept }) => void (kept && this.#serving())),
-      );
-      await this.#serving();
+      await this.#tell();
     }
     this.#watchdog = startWatchdog({ place: placeOf });
-    if (!this.#options.watch) return;
     // Only now: watching makes a compiler ready, and a start waits for none.
-    await this.loader.watch();
+    if (this.#options.watch && this.#leads) await this.loader.watch();
+  }
+
+  async #tell(): Promise<void> {
+    this.#telling.push(
+      events.on("reload.done", () => void this.#serving()),
+      events.on("canary.done", ({ kept }) => void (kept && this.#serving())),
+    );
+    await this.#serving();
+  }
+
+  /**
+   * Another process takes the place of this one, which serves on until it is told to drain. What may be done once only ends
+   * here: resolves when that one may begin it, with the moment since which no schedule fires.
+   */
+  async resign(): Promise<{ since: number }> {
+    this.stale.stop();
+    if (this.#leads) await this.loader.follows();
+    for (const off of this.#telling.splice(0)) off();
+    this.#canary.stop();
+    const since = Date.now();
+    this.#leads = false;
+    for (const { attachment } of this.loader.live)
+      for (const [name, holding] of attachment.interfaces)
+        if (holding.value.plan.protocol.once) {
+          attachment.interfaces.delete(name);
+          await holding.release();
+        }
+    await this.figures.stop();
+    // Last: until the next one has it, calls that shall be durable have nowhere to go, and wait.
+    await this.retries.give(attemptMs);
+    return { since };
+  }
+
+  /** The one before has resigned, or is gone. */
+  async succeed({ since }: { since?: number } = {}): Promise<void> {
+    this.figures.take();
+    if ((this.#options.process ?? 1) !== 1 || this.#leads) return;
+    await this.loader.lead();
+    this.#leads = true;
+    this.#since = since;
+    await this.retries.take();
+    const { attachment } = this.loader.current;
+    for (const planned of this.plan.interfaces)
+      if (planned.protocol.once) attachment.interfaces.set(planned.name, await this.#takeInterface(planned));
+    this.#since = undefined;
+    // For those just opened it is as if the generation had come now.
+    for (const listener of this.#swapListeners) listener();
+    this.stale.start();
+    await this.#tell();
+    if (!this.#options.watch) return;
+    // Behind it: who waits for this waits for calls to be made durable.
+    this.loader.watch().catch((error) => events.emit("problem", { what: "watching the files", error }));
   }
 
   /** A hold on the current generation, as a request wants it. */
@@ -288,22 +353,32 @@ export class Cage {
     return await this.#interfaces.values();
   }
 
+  /** How the connections that it keeps open to others, to be called over, stand. */
+  async dials(): Promise<KeptStatus[]> {
+    return (await this.#dialled.values()).map(({ status }) => status);
+  }
+
   /** Opens an interface that the configuration names, as a test that wants to ask it does; an open one is kept. */
   async openInterface(name: string): Promise<OpenInterface> {
     const planned = this.plan.interfaces.find((each) => each.name === name);
     if (planned === undefined) throw new CageError("NOT_FOUND", `the cage ${this.name} has no interface '${name}'`);
-    const { value } = await this.#interfaces.take(`${name} ${planned.key}`, () => this.#openInterface(planned));
-    return value;
+    return (await this.#takeInterface(planned)).value;
   }
 
-  /** Everything that runs now, over all interfaces. */
+  #takeInterface(planned: PlannedInterface): Promise<Holding<OpenInterface>> {
+    return this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned));
+  }
+
+  /** Everything that runs now: of all interfaces, and in the background. */
   async running(): Promise<Request[]> {
-    return (await this.#hosts()).flatMap((host) => [...host.running]);
+    const { background } = this.services;
+    return [...(await this.#hosts()), background].flatMap(({ running }) => running.values());
   }
 
-  /** How the gates of its interfaces, and of its calls to others, stand. */
+  /** How the gates of its interfaces, of its background work, and of its calls to others, stand. */
   async gates(): Promise<GateStatus[]> {
-    return [...(await this.#hosts()).map((host) => host.gate.status()), ...this.#calls.out.status()];
+    const gated = [...(await this.#hosts()), this.services.background];
+    return [...gated.map(({ gate }) => gate.status()), ...this.#calls.out.status()];
   }
 
   async #hosts(): Promise<Host[]> {
@@ -332,7 +407,7 @@ export class Cage {
     const open = await this.openInterfaces();
     // All at once: a long call must not leave the other ways in open until there is no time left to close them.
     const drained = Promise.all([this.engine.drain(), ...open.map((row) => row.interface.drain())]).then(() =>
-      backgroundOver(this.services),
+      this.services.background.idle(),
     );
     await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 12_000).unref())]);
     await Promise.all(open.map((row) => row.interface.stop()));
@@ -386,10 +461,7 @@ export class Cage {
         if (module !== undefined) planned.protocol.validate?.(module, planned.options, planned.answers);
         if (over !== undefined && !over.interfaces.includes(planned.name)) continue;
         if (planned.protocol.once && !this.#leads) continue;
-        interfaces.set(
-          planned.name,
-          await this.#interfaces.take(`${planned.name} ${planned.key}`, () => this.#openInterface(planned)),
-        );
+        interfaces.set(planned.name, await this.#takeInterface(planned));
       }
       const dialling = plan.dial.map((address) => this.#dialled.take(address, () => this.engine.dial(address)));
       dialled.push(...(await Promise.all(dialling)));
@@ -400,8 +472,10 @@ export class Cage {
     return {
       attachment: { plan, resources, interfaces, dialled },
       commit: () => {
-        this.#canary.swapped(candidate, previous, plan.canary);
-        this.#calls.configure(plan.calls);
+        // Those that follow serve what has passed its trial.
+        this.#canary.swapped(candidate, previous, this.#leads ? plan.canary : undefined);
+        this.#calls.configure(plan);
+        this.services.background.gate.resize(plan.background);
         // Connections, and what others know of this instance, belong to the process.
         if (previous !== undefined && keyOf(plan.engine) !== keyOf(previous.attachment.plan.engine))
           events.emit("restart.needed", { what: "engine", files: ["config/cluster.ts"] });
@@ -435,6 +509,7 @@ export class Cage {
       running: plan.running,
       waiting: plan.waiting,
       answers: plan.answers,
+      since: () => this.#since,
       named: (asked) => this.#named(asked),
     });
     const made = plan.protocol.create(plan.options, host);
@@ -502,10 +577,12 @@ export class Cage {
 }
 
 const reloadPollMs = 500;
+/** Attempts to deliver a retried call have 10 s (retry/delivery.ts), and a moment to be written down. */
+const attemptMs = 11_500;
 
-/** Calls from other cages and background work have a minute; a trial keeps the one before. */
-const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
-  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
+/** Background work has a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
 
 /** Told by each cage when it serves: retried calls that met nobody are due now. */
 const upSubject = "cage.up";

@@ -19,9 +19,12 @@ import { CageError } from "../errors.ts";
 import { type Answer, type Answers, checkAnswer, type Modules, parseAnswer } from "../interfaces/answers.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
 import type { Range } from "../request/adaptive.ts";
+import { defaultBackgroundLimits } from "../request/background.ts";
+import type { Limits } from "../request/gate.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
 import type { Allow } from "./allow.ts";
 import { type CallLimits, defaultCallLimits } from "./bulkheads.ts";
+import { type CalledLimits, defaultCalledLimits } from "./calls.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -43,6 +46,16 @@ export interface CageConfig {
    */
   readonly typecheck?: "off" | "background" | "gate";
   readonly interfaces?: Readonly<Record<string, Named>>;
+  /**
+   * Work begun with background(): so much runs at once, so much waits, and more is refused. Default 1,000 each, as of an
+   * interface; every piece holds its generation and what it was begun with.
+   */
+  readonly background?: Partial<Limits>;
+  /**
+   * How other cages may call this one: at most so long a call, so many at once, so many in line. Default 60,000 ms, 4,096
+   * and 4,096.
+   */
+  readonly called?: Partial<CalledLimits>;
   /** By the name of the cage that is called; one that is not named has room for 1,000, and 1,000 in line. */
   readonly calls?: Readonly<Record<string, Partial<CallLimits>>>;
   readonly resources?: Readonly<Record<string, Named>>;
@@ -91,6 +104,19 @@ const shape = z.strictObject({
     .default(10_000),
   running: runningLimit.default(1_000),
   waiting: z.int().min(0).default(1_000),
+  background: z
+    .strictObject({
+      running: runningLimit.default(defaultBackgroundLimits.running),
+      waiting: z.int().min(0).default(defaultBackgroundLimits.waiting),
+    })
+    .prefault({}),
+  called: z
+    .strictObject({
+      timeoutMs: z.int().min(1).default(defaultCalledLimits.timeoutMs),
+      running: runningLimit.default(defaultCalledLimits.running),
+      waiting: z.int().min(0).default(defaultCalledLimits.waiting),
+    })
+    .prefault({}),
   calls: z
     .record(
       z.string(),
@@ -158,6 +184,8 @@ export interface Plan {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly running: number | Range;
   readonly waiting: number;
+  readonly background: Limits;
+  readonly called: CalledLimits;
   readonly calls: Readonly<Record<string, CallLimits>>;
   readonly test: "gate" | "off";
   readonly allow: Allow | undefined;
@@ -258,8 +286,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, calls, settings, test, allow, typecheck, canary, dial, processes, engine } =
-    config;
+  const { timeoutMs, running, waiting, background, called, calls, processes } = config;
+  const { settings, test, allow, typecheck, canary, dial, engine } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
@@ -270,7 +298,7 @@ export async function planOf(
       ["interfaces", asked.name, "reverse"],
       "a cage that dials in reaches one process only, from which alone it can be called; say processes: 1",
     );
-  const limits = { timeoutMs, running, waiting, calls, processes };
+  const limits = { timeoutMs, running, waiting, background, called, calls, processes };
   return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial, engine };
 }
 
@@ -348,7 +376,7 @@ function keysAt(schema: unknown, path: readonly string[]): string[] {
 
 /** Without what says that it may be absent. */
 function bare(schema: unknown): unknown {
-  const wraps = [z.ZodOptional, z.ZodDefault, z.ZodNullable, z.ZodReadonly];
+  const wraps = [z.ZodOptional, z.ZodDefault, z.ZodPrefault, z.ZodNullable, z.ZodReadonly];
   let inner = schema;
   while (wraps.some((wrap) => inner instanceof wrap)) inner = (inner as z.ZodOptional).unwrap();
   return inner;

@@ -16,9 +16,15 @@ export type Answer = (verb: string, args: unknown) => Promise<unknown>;
 const maxLineBytes = 1024 * 1024;
 /**
  * What the socket's owner may take to answer; a hung worker must not hang the operator. A reload may compile much, wait
- * for hooks, and run the cage's tests first.
+ * for hooks, and run the cage's tests first; a drain lets run what runs; a rolling restart does both for each process.
  */
-export const answerMs = (verb: string): number => (verb === "reload" || verb === "rollback" ? 120_000 : 10_000);
+const slowMs: Readonly<Record<string, number>> = {
+  reload: 120_000,
+  rollback: 120_000,
+  drain: 30_000,
+  rolling: 900_000,
+};
+export const answerMs = (verb: string): number => slowMs[verb] ?? 10_000;
 
 export function serveControl(answer: Answer): Server {
   return createServer((socket) => {

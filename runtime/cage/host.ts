@@ -3,6 +3,7 @@
  * interfaces/interface.ts). Every way in passes here, so limits, deadlines, metrics and generations are the same for all.
  */
 import type { Server } from "node:net";
+import { Numbered } from "../../lib/numbered.ts";
 import type { Line } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
 import type { Answers } from "../interfaces/answers.ts";
@@ -21,6 +22,7 @@ export interface HostOptions extends Limits {
   lease(): Lease;
   keyOf?(name: string): Uint8Array | undefined;
   adopt?(line: Line): () => void;
+  since?(): number | undefined;
   /** Whether the current generation names this host's interface. */
   named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -33,17 +35,29 @@ export class Host implements InterfaceHost {
   readonly answers: Answers;
   readonly gate: Gate;
   readonly #options: HostOptions;
+  #timeoutMs: number;
   /** Addresses lent, to be given back when the interface stops. */
   readonly addresses: Address[] = [];
   /** All that wait, run, or go on after their waiter was released. */
-  readonly running = new Set<Request>();
+  readonly running = new Numbered<Request>();
 
   constructor(options: HostOptions) {
     this.#options = options;
+    this.#timeoutMs = options.timeoutMs;
     this.name = options.name;
     this.cage = options.cage;
     this.answers = options.answers ?? new Map();
     this.gate = new Gate({ name: `interface ${options.name}`, running: options.running, waiting: options.waiting });
+  }
+
+  /** Other limits from now on. */
+  resize(limits: Limits & { readonly timeoutMs: number }): void {
+    this.#timeoutMs = limits.timeoutMs;
+    this.gate.resize(limits);
+  }
+
+  get since(): number | undefined {
+    return this.#options.since?.();
   }
 
   get named(): boolean {
@@ -73,14 +87,14 @@ export class Host implements InterfaceHost {
       lease: this.#options.lease(),
       interface: this.name,
       label: work.label,
-      timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
+      timeoutMs: Math.min(work.timeoutMs ?? this.#timeoutMs, this.#timeoutMs),
       trace: work.trace,
       logLevel: work.logLevel,
       principal: work.principal,
       from: work.from,
       retry: work.retry,
     });
-    this.running.add(request);
+    this.running.set(request.number, request);
     const piece = new Piece<T>(request, runner, this);
     try {
       work.accepted?.(request);
@@ -99,9 +113,9 @@ export class Host implements InterfaceHost {
   }
 
   /** A piece of work is over (piece.ts). */
-  over(request: Request, enteredAt: number | undefined, at: number): void {
-    this.running.delete(request);
-    if (enteredAt !== undefined) this.gate.leave(enteredAt, at);
+  over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void {
+    this.running.delete(request.number);
+    if (enteredAt !== undefined) this.gate.leave(enteredAt, failed, at);
   }
 
   module(request: Request): Handler {

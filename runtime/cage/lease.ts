@@ -38,6 +38,10 @@ class Held implements Lease {
     return this.#generation.attachment.plan.settings;
   }
 
+  get allow(): Lease["allow"] {
+    return this.#generation.attachment.plan.allow;
+  }
+
   again(): Lease {
     return leaseOf(this.#generation);
   }

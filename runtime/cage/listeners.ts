@@ -24,15 +24,15 @@ const keyOf = (address: Address): string => ("path" in address ? address.path : 
 interface Row {
   readonly handle: Handle;
   /** How often each worker has it. */
-  readonly users: Map<number, number>;
+  readonly users: Map<unknown, number>;
   readonly path: string | undefined;
 }
 
 export class Listeners {
   readonly #open = new Map<string, Row>();
 
-  /** The handle for an address, or the errno of why not. Port 0 is always a new one. */
-  take(address: Address, worker = 1): Handle | number {
+  /** The handle for an address, or the errno of why not. Port 0 is always a new one. A worker is whatever tells it from others. */
+  take(address: Address, worker: unknown): Handle | number {
     const key = keyOf(address);
     const known = this.#open.get(key);
     if (known !== undefined) {
@@ -60,40 +60,39 @@ export class Listeners {
   }
 
   /** One use less; the last one closes it. */
-  release(address: Address, worker = 1): void {
+  release(address: Address, worker: unknown): void {
     const key = keyOf(address);
     const known = this.#open.get(key);
     if (known === undefined) return;
     const left = (known.users.get(worker) ?? 0) - 1;
     if (left > 0) known.users.set(worker, left);
     else known.users.delete(worker);
-    if (known.users.size > 0) return;
-    this.#open.delete(key);
-    known.handle.close();
-    if (known.path !== undefined) removeStale(known.path);
+    if (known.users.size === 0) this.#close(key, known);
   }
 
   /** The worker died: its uses are gone, the sockets stay for the next one. */
-  forget(worker = 1): void {
+  forget(worker: unknown): void {
     for (const row of this.#open.values()) row.users.delete(worker);
+  }
+
+  /** The worker left, and no other comes for it: what only it had is closed. */
+  leave(worker: unknown): void {
+    for (const [key, row] of this.#open) if (row.users.delete(worker) && row.users.size === 0) this.#close(key, row);
   }
 
   /** A new worker serves: what it did not take again, nobody will accept on. */
   sweep(): void {
-    for (const [key, row] of this.#open) {
-      if (row.users.size > 0) continue;
-      this.#open.delete(key);
-      row.handle.close();
-      if (row.path !== undefined) removeStale(row.path);
-    }
+    for (const [key, row] of this.#open) if (row.users.size === 0) this.#close(key, row);
+  }
+
+  #close(key: string, row: Row): void {
+    this.#open.delete(key);
+    row.handle.close();
+    if (row.path !== undefined) removeStale(row.path);
   }
 
   closeAll(): void {
-    for (const row of this.#open.values()) {
-      row.handle.close();
-      if (row.path !== undefined) removeStale(row.path);
-    }
-    this.#open.clear();
+    for (const [key, row] of this.#open) this.#close(key, row);
   }
 }
 

@@ -7,11 +7,14 @@
  *                                  `--> more than 5 deaths in 60 s: failed (kept for asking; `start` tries again)
  *
  * Of several workers (`processes: N`) the first leads, and the others serve the generation that it says (link.ts); they
- * share the listening sockets, and one that dies is started again beside those that serve.
+ * share the listening sockets, and one that dies is started again beside those that serve. One of the others that dies again
+ * and again is given up for a while, and the instance is told as degraded.
+ *
+ * A rolling restart replaces them one after another (rolling.ts). A drained instance keeps this process, and nothing else.
  *
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -20,12 +23,16 @@ import { CageError } from "../errors.ts";
 import { type LogFile, openLogFile } from "../health/logfile.ts";
 import type { Snapshot } from "../health/metrics.ts";
 import { together } from "../health/together.ts";
+import { forget, propose } from "./agreement.ts";
 import { alone } from "./claim.ts";
 import { answerMs, askControl, serveControl } from "./control.ts";
+import { Crashes, intensity } from "./crashes.ts";
 import type { ToSupervisor, ToWorker } from "./link.ts";
 import { Listeners } from "./listeners.ts";
 import { ensureRun, type Paths, socketOf } from "./paths.ts";
 import { Process } from "./process.ts";
+import { Registry } from "./registry.ts";
+import { drained, drainMs, type Posts, replace } from "./rolling.ts";
 
 export interface SupervisorOptions {
   readonly paths: Paths;
@@ -43,7 +50,7 @@ export interface SupervisorOptions {
   ): void;
 }
 
-export type State = "starting" | "ready" | "restarting" | "failed" | "stopping";
+export type State = "starting" | "ready" | "restarting" | "failed" | "draining" | "drained" | "stopping";
 
 export interface Status {
   readonly cage: string;
@@ -57,14 +64,13 @@ export interface Status {
   readonly stderr: readonly string[];
   /** What the worker says of itself; absent while it cannot. */
   readonly worker?: unknown;
+  /** Of `processes: N`, those that died too often and are not there now. */
+  readonly degraded: readonly number[];
   /** Of `processes: N`, those beside the first. */
   readonly others: readonly { readonly process: number; readonly pid: number | undefined; readonly worker?: unknown }[];
 }
 
-const crashes = { limit: 5, periodMs: 60_000, firstDelayMs: 100, longestDelayMs: 30_000 } as const;
 const keptLines = 40;
-/** Between SIGTERM and SIGKILL: the longest request (10 s by default) and a little for flushing. */
-const drainMs = 15_000;
 /** What cages print beside their log: small, and the last of it is what is wanted. */
 const outputLimits = { maxBytes: 8 * 1024 * 1024, keep: 2 } as const;
 
@@ -72,29 +78,35 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #listeners = new Listeners();
   readonly #startedAt = Date.now();
-  readonly #deaths: number[] = [];
+  readonly #crashes = new Crashes();
   readonly #stderr: string[] = [];
   readonly #node = process.env["CAGE_NODE"] ?? (hostname().split(".")[0] as string);
+  readonly #registry: Registry;
   #control: Server | undefined;
   /** The first, which leads. */
   #worker: Process | undefined;
   readonly #others = new Map<number, Process>();
+  /** Not of the instance: those that are about to take a place, and those that left one and drain. */
+  readonly #beside = new Set<Process>();
+  #rolling = false;
+  /** The number whose process is being replaced. */
+  #replacing: number | undefined;
+  /** A place is changing hands: who asks the first waits for that. */
+  #handing: Promise<void> = Promise.resolve();
   /** How many processes the configuration wants, and which generation is for good: by the first's word. */
   #wanted = 1;
   #serving: number | undefined;
-  /** What all of them served before that, to go back to; undefined while they do. */
-  #before: number | undefined;
-  #goingBack = false;
+  /** Died, and not to be started again just yet. */
+  readonly #resting = new Set<number>();
   #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
   #lastExit: { at: number; why: string } | undefined;
   #notified = false;
-  #gone: () => void = () => {};
-  #failure: { code: string; message: string; frame?: string } | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#registry = new Registry(options.paths, { node: this.#node, cage: options.cage });
   }
 
   async start(): Promise<void> {
@@ -108,11 +120,11 @@ export class Supervisor {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.stop());
     // A terminal that closes must not end what was meant to stay.
     process.on("SIGHUP", () => {});
-    await this.#predecessor();
+    await this.#registry.predecessor(drainMs);
     if (this.#state === "starting") this.#spawn();
   }
 
-  /** SIGTERM to the worker (it drains), SIGKILL when it takes too long, then leaves. A second call ends it at once. */
+  /** Drains the workers, with SIGKILL when they take too long, then leaves. A second call ends it at once. */
   async stop(): Promise<void> {
     if (this.#state === "stopping") {
       for (const worker of this.#all) worker.kill();
@@ -121,18 +133,43 @@ export class Supervisor {
     if (this.#state === "starting")
       this.#notify({ ok: false, code: "CANCELLED", message: "it was stopped while it started", stderr: [] });
     this.#enter("stopping");
-    const gone = new Promise<void>((resolve) => (this.#gone = resolve));
-    const late = setTimeout(() => this.#all.map((worker) => worker.kill()), drainMs);
-    for (const worker of this.#all) worker.drain();
-    // Whoever looks for an instance finds none from now on.
-    this.#register();
-    if (this.#all.length > 0) await gone;
-    clearTimeout(late);
+    await this.#empty();
     this.#leave(0);
   }
 
-  get #all(): Process[] {
+  /** As `stop`, and stays: the instance is listed as drained until it is started again. */
+  async drain(): Promise<void> {
+    const { cage } = this.#options;
+    if (this.#state === "drained") return;
+    if (this.#state === "starting" || this.#state === "stopping")
+      throw new CageError("CONFLICT", `cage ${cage} is ${this.#state}; ask again when that is done`);
+    this.#enter("draining");
+    await this.#empty();
+    // It may have been told to stop meanwhile.
+    if (this.#state !== "draining") return;
+    this.#listeners.closeAll();
+    this.#serving = undefined;
+    this.#enter("drained");
+  }
+
+  /** Whoever looks for an instance finds none from now on; resolves when no worker is left. */
+  async #empty(): Promise<void> {
+    // No worker will take what comes now: refused at once, it can ask elsewhere; in the kernel's queue it would wait.
+    this.#listeners.closeAll();
+    const workers = this.#all;
+    const gone = Promise.all(workers.map(drained));
+    this.#register();
+    await gone;
+    if (this.#all.length > 0) await this.#empty();
+  }
+
+  /** The instance, its first process first. */
+  get #places(): Process[] {
     return [...(this.#worker === undefined ? [] : [this.#worker]), ...this.#others.values()];
+  }
+
+  get #all(): Process[] {
+    return [...this.#places, ...this.#beside];
   }
 
   async #takeControl(): Promise<void> {
@@ -156,53 +193,39 @@ export class Supervisor {
     this.#control = control;
   }
 
-  /** A supervisor that was killed leaves workers that drain; its journal and ports are free when they are gone. */
-  async #predecessor(): Promise<void> {
-    const pids = this.#registeredWorkers();
-    const deadline = Date.now() + drainMs;
-    while (pids.some((pid) => isWorker(pid, this.#options.cage)) && Date.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-
-  #registeredWorkers(): readonly number[] {
-    try {
-      const { workers } = JSON.parse(readFileSync(this.#registry, "utf8")) as { workers?: readonly number[] };
-      return workers ?? [];
-    } catch {
-      return [];
-    }
-  }
-
-  #spawn(number = 1): void {
-    const { paths, cage, workerFile, watch, inspect } = this.#options;
-    const { home, root } = paths;
+  #spawn(number = 1): Process {
     const first = number === 1;
-    const worker = new Process({
+    const { watch, inspect } = this.#options;
+    const worker = this.#start(
+      number,
+      first ? { watch, again: this.#restarts > 0 } : { watch: false, again: false, follow: this.#serving },
+      // A debugger's port is one; it comes to the first.
+      first ? inspect : undefined,
+    );
+    if (first) this.#worker = worker;
+    else this.#others.set(number, worker);
+    this.#register();
+    return worker;
+  }
+
+  #start(number: number, more: object, inspect: number | undefined): Process {
+    const { paths, cage, workerFile } = this.#options;
+    const { home, root } = paths;
+    return new Process({
       number,
       workerFile,
-      given: {
-        home,
-        root,
-        cage,
-        node: this.#node,
-        process: number,
-        ...(first ? { watch, again: this.#restarts > 0 } : { watch: false, again: false, follow: this.#serving }),
-      },
-      // A debugger's port is one; it comes to the first.
-      inspect: first ? inspect : undefined,
+      given: { home, root, cage, node: this.#node, process: number, ...more },
+      inspect,
       hear: (message, from) => this.#hear(message, from),
       say: (text, error) => this.#say(text, error),
       died: (from, why) => this.#died(from, why),
     });
-    if (first) this.#worker = worker;
-    else this.#others.set(number, worker);
-    this.#register();
   }
 
   #hear(message: Exclude<ToSupervisor, { kind: "answer" }>, from: Process): void {
     switch (message.kind) {
       case "listen": {
-        const handle = this.#listeners.take(message.address, from.number);
+        const handle = this.#listeners.take(message.address, from);
         const reply: ToWorker =
           typeof handle === "number"
             ? {
@@ -214,22 +237,25 @@ export class Supervisor {
         return from.tell(reply, typeof handle === "number" ? undefined : handle);
       }
       case "release":
-        return this.#listeners.release(message.address, from.number);
+        return this.#listeners.release(message.address, from);
       case "serving":
-        if (message.generation !== this.#serving) {
-          this.#before = this.#goingBack ? undefined : this.#serving;
-          this.#goingBack = false;
-        }
         this.#serving = message.generation;
         this.#wanted = message.processes;
-        for (const other of this.#others.values())
-          if (other.ready) other.tell({ kind: "follow", generation: message.generation });
+        for (const other of this.#beyond(from)) other.tell({ kind: "follow", generation: message.generation });
         return this.#muster();
+      case "propose":
+        return void propose(message.generation, this.#beyond(from)).then((value) =>
+          from.tell({ kind: "answered", id: message.id, value }),
+        );
       case "cannot":
-        return this.#goBack(from, message.generation, message.message);
+        this.#say(
+          `${this.#options.cage}: process ${from.number} cannot serve generation ${message.generation} (${message.message}), and is started anew\n`,
+          true,
+        );
+        return from.drain();
       case "ahead": {
         const { id, verb, args } = message;
-        return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
+        return void this.#ahead(verb, args, Date.now() + answerMs(verb) - 1_000).then(
           (value) => from.tell({ kind: "answered", id, value }),
           ({ code = "INTERNAL", message }: CageError) => from.tell({ kind: "answered", id, error: { code, message } }),
         );
@@ -237,12 +263,7 @@ export class Supervisor {
       case "ready":
         return this.#ready(from);
       case "failed":
-        if (from !== this.#worker && this.#notified) return;
-        this.#failure = {
-          code: "LOAD",
-          message: message.message,
-          ...(message.frame === undefined ? {} : { frame: message.frame }),
-        };
+        // Whoever waits for it asks the process itself.
         return;
       case "say":
         return this.#say(`${message.text}\n`);
@@ -250,7 +271,6 @@ export class Supervisor {
   }
 
   #ready(from: Process): void {
-    from.ready = true;
     if (from === this.#worker) {
       this.#enter("ready");
       this.#listeners.sweep();
@@ -264,83 +284,135 @@ export class Supervisor {
   /** As many as are wanted; who waits for the start waits for all of them. */
   #muster(): void {
     if (this.#state !== "ready" || this.#serving === undefined) return;
-    for (let number = 2; number <= this.#wanted; number++) if (!this.#others.has(number)) this.#spawn(number);
+    for (let number = 2; number <= this.#wanted; number++)
+      if (!this.#others.has(number) && number !== this.#replacing && !this.#resting.has(number)) this.#spawn(number);
     for (const [number, other] of this.#others) if (number > this.#wanted && !other.leaving) other.drain();
     this.#register();
-    if (this.#all.every((worker) => worker.ready || worker.leaving))
+    if (this.#places.every((worker) => worker.ready || worker.leaving))
       void this.#status().then((status) => this.#notify({ ok: true, status }));
   }
 
-  /** All swap or none: what one of them cannot serve, none does. */
-  #goBack(from: Process, generation: number, why: string): void {
-    if (generation !== this.#serving || from.leaving || this.#goingBack) return;
-    const { cage } = this.#options;
-    const failed = (sentence: string): void => {
-      this.#goingBack = false;
-      this.#say(`${cage}: process ${from.number} cannot serve generation ${generation} (${why}); ${sentence}\n`, true);
-    };
-    if (this.#before === undefined || this.#worker === undefined) {
-      failed("there is none to go back to, so it is started anew");
-      return from.tell({ kind: "drain" });
-    }
-    failed(`all go back to generation ${this.#before}`);
-    this.#goingBack = true;
-    this.#worker.ask("rollback", { generation: this.#before }, answerMs("rollback")).catch((error: Error) => {
-      failed(`nor can they go back: ${error.message}`);
-      from.tell({ kind: "drain" });
-    });
+  /** Those that serve beside it. */
+  #beyond(one: Process | undefined): Process[] {
+    return this.#all.filter((each) => each !== one && each.ready);
   }
 
   #died(worker: Process, why: string): void {
-    this.#listeners.forget(worker.number);
     const first = worker === this.#worker;
+    const beside = this.#beside.delete(worker);
     if (first) this.#worker = undefined;
-    else this.#others.delete(worker.number);
+    else if (!beside) this.#others.delete(worker.number);
+    const unwanted = beside || (!first && worker.number > this.#wanted);
+    if (unwanted) this.#listeners.leave(worker);
+    else this.#listeners.forget(worker);
     this.#register();
-    if (this.#all.length === 0) this.#gone();
-    if (this.#state === "stopping") return;
-    // Not wanted any more, or left behind by what failed.
-    if (!first && (worker.number > this.#wanted || this.#state === "failed")) return;
+    if (unwanted || ["stopping", "draining", "drained"].includes(this.#state)) return;
+    // Left behind by what failed.
+    if (!first && this.#state === "failed") return;
     // Not wanted when it was told to leave, and wanted again since.
     if (!first && worker.leaving) return this.#muster();
     this.#lastExit = { at: Date.now(), why };
     const shown = first ? "the worker" : `process ${worker.number}`;
     this.#say(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, true);
-    if (this.#state === "starting") {
+    const starting = this.#state === "starting";
+    if (starting || (!first && !this.#notified && this.#state === "ready")) {
       // It never served: whoever started it is told why, and there is nothing to keep alive.
-      const failure = this.#failure ?? { code: "INTERNAL", message: `the cage ended while starting (${why})` };
+      const failure = worker.failure ?? { code: "INTERNAL", message: `${shown} ended while starting (${why})` };
       this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
-      return this.#leave(1);
+      return starting ? this.#leave(1) : void this.stop();
     }
-    if (!first && !this.#notified && this.#state === "ready") {
-      // Likewise; the first has only begun to.
-      const failure = this.#failure ?? { code: "INTERNAL", message: `${shown} ended while starting (${why})` };
-      this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
-      return void this.stop();
-    }
-    const nowMs = Date.now();
-    this.#deaths.push(nowMs);
-    while ((this.#deaths[0] as number) < nowMs - crashes.periodMs) this.#deaths.shift();
-    if (this.#deaths.length > crashes.limit) return this.#fail();
-    if (first) this.#enter("restarting");
-    const delay =
-      Math.min(crashes.longestDelayMs, crashes.firstDelayMs * 2 ** (this.#deaths.length - 1)) *
-      (0.75 + Math.random() / 2);
+    if (first && this.#state === "ready") this.#enter("restarting");
+    if (first) forget(this.#beyond(undefined));
+    this.#again(worker.number);
+  }
+
+  /** Starts it again, when its time has come. */
+  #again(number: number): void {
+    // Its successor is there already, or on its way.
+    if (this.#replacing === number) return;
+    const { afterMs, tooMany } = this.#crashes.died(number);
+    if (tooMany && number === 1) return this.#fail();
+    if (tooMany)
+      this.#say(
+        `${this.#options.cage}: process ${number} ended more than ${intensity.limit} times in ${intensity.periodMs / 1000} s; the others serve, and it is tried again in ${(afterMs / 1000).toFixed(0)} s\n`,
+        true,
+      );
+    this.#resting.add(number);
     setTimeout(() => {
-      if (!first) return this.#muster();
-      if (this.#state !== "restarting") return;
+      this.#resting.delete(number);
+      if (number !== 1) return this.#muster();
+      if (this.#state !== "restarting" || this.#worker !== undefined) return;
       this.#restarts++;
       this.#spawn();
-    }, delay);
+    }, afterMs);
   }
 
   #fail(): void {
     this.#enter("failed");
     for (const worker of this.#all) worker.drain();
     this.#say(
-      `${this.#options.cage}: ${this.#deaths.length} crashes in ${crashes.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
+      `${this.#options.cage}: more than ${intensity.limit} crashes in ${intensity.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
     );
     if (this.#options.foreground) this.#leave(1);
+  }
+
+  // --- rolling -----------------------------------------------------------------------------------------------------
+
+  /** All processes anew, one after another; then what differs on the disk, as a start would have loaded it. */
+  async #roll(): Promise<unknown> {
+    const { cage } = this.#options;
+    if (this.#rolling) throw new CageError("CONFLICT", `cage ${cage} is being restarted already`);
+    if (this.#state !== "ready" || this.#serving === undefined)
+      throw new CageError("UNAVAILABLE", `cage ${cage} is ${this.#state}; start it with ./cage start ${cage}`);
+    this.#rolling = true;
+    try {
+      for (const old of this.#places) {
+        // One that ended or left meanwhile is new already, or not wanted.
+        if (!this.#places.includes(old) || !old.ready) continue;
+        this.#replacing = old.number;
+        await replace(old, this.#posts).finally(() => this.#replaced(old.number));
+      }
+    } finally {
+      this.#rolling = false;
+      this.#muster();
+    }
+    await this.#ask("process.catch up", undefined, answerMs("reload") - 1_000);
+    return await this.#status();
+  }
+
+  readonly #posts: Posts = {
+    beside: (old) => {
+      const { watch, inspect } = this.#options;
+      const more = { beside: true, again: false, follow: this.#serving, watch: old.number === 1 && watch };
+      // The old one has the debugger's port still.
+      const next = this.#start(old.number, more, old.number === 1 && inspect !== undefined ? 0 : undefined);
+      this.#beside.add(next);
+      this.#register();
+      return next;
+    },
+    install: (next, old, work) => {
+      this.#beside.delete(next);
+      if (!["stopping", "draining"].includes(this.#state)) this.#place(next, old);
+      const handed = work();
+      this.#handing = handed.catch(() => {});
+      return handed;
+    },
+  };
+
+  /** Well or not: when neither is there in the end, it is as with any that died. */
+  #replaced(number: number): void {
+    this.#replacing = undefined;
+    const there = this.#places.some((worker) => worker.number === number);
+    if (!there && ["ready", "restarting"].includes(this.#state)) this.#again(number);
+  }
+
+  #place(next: Process, old: Process): void {
+    if (old.pid !== undefined && this.#places.includes(old)) this.#beside.add(old);
+    if (next.number === 1) {
+      this.#worker = next;
+      this.#enter("ready");
+    } else this.#others.set(next.number, next);
+    this.#register();
   }
 
   async #answer(verb: string, args: unknown): Promise<unknown> {
@@ -350,9 +422,15 @@ export class Supervisor {
       case "stop":
         setImmediate(() => void this.stop());
         return { stopping: true };
+      case "drain":
+        await this.drain();
+        return await this.#status();
+      case "rolling":
+        return await this.#roll();
       case "start":
-        if (this.#state !== "failed") throw new CageError("CONFLICT", `cage ${this.#options.cage} already runs`);
-        this.#deaths.length = 0;
+        if (this.#state !== "failed" && this.#state !== "drained")
+          throw new CageError("CONFLICT", `cage ${this.#options.cage} already runs`);
+        this.#crashes.forget();
         this.#enter("restarting");
         this.#restarts++;
         this.#spawn();
@@ -370,15 +448,35 @@ export class Supervisor {
       case "gates":
         return ((await this.#askAll(verb, args)) as unknown[][]).flat();
       default:
+        if (verb.startsWith("process."))
+          throw new CageError("BAD_INPUT", `'${verb}' is between a supervisor and its workers`);
         // A little less than who asks will wait: this answer says more.
         return await this.#ask(verb, args, answerMs(verb) - 1_000);
     }
   }
 
   async #ask(verb: string, args: unknown, timeoutMs: number): Promise<unknown> {
+    await this.#handing;
     if (this.#worker === undefined)
       throw new CageError("UNAVAILABLE", `cage ${this.#options.cage} is ${this.#state}; it cannot do '${verb}' now`);
     return await this.#worker.ask(verb, args, timeoutMs);
+  }
+
+  /**
+   * What may be asked of the first twice: of the next one when this one has resigned (it answers nothing then), or ended
+   * before it answered.
+   */
+  async #ahead(verb: string, args: unknown, until: number): Promise<unknown> {
+    for (;;) {
+      const asked = this.#worker;
+      try {
+        const value = await this.#ask(verb, args, until - Date.now());
+        if (value !== undefined) return value;
+      } catch (error) {
+        if ((asked !== undefined && asked === this.#worker) || Date.now() > until) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** The first's answer, then those of the others that have one: a process that hangs hides none of them. */
@@ -412,6 +510,7 @@ export class Supervisor {
       restarts: this.#restarts,
       lastExit: this.#lastExit,
       stderr: this.#stderr.slice(-10),
+      degraded: [...this.#resting].filter((number) => this.#crashes.tooMany(number)),
       ...(worker === undefined ? {} : { worker }),
       others,
     };
@@ -422,22 +521,16 @@ export class Supervisor {
     this.#register();
   }
 
-  get #registry(): string {
-    return `${socketOf(this.#options.paths, "ctl", this.#options.cage)}.json`;
-  }
-
-  /** The registry that discovery reads: who runs here, and whether it serves now. Never half a file. */
   #register(): void {
-    const { cage } = this.#options;
-    const workers = this.#all.map((worker) => worker.pid);
-    const processes = this.#all.flatMap((worker) => (worker.ready ? [worker.number] : []));
-    const row = { node: this.#node, cage, pid: process.pid, workers, processes };
+    const processes = this.#places.flatMap((worker) => (worker.ready ? [worker.number] : []));
     try {
-      writeFileSync(`${this.#registry}.new`, JSON.stringify(row));
-      renameSync(`${this.#registry}.new`, this.#registry);
+      this.#registry.write(
+        this.#all.map((worker) => worker.pid),
+        processes,
+      );
     } catch (error) {
       // A full disk must not end what supervises; the last row stays until there is room.
-      this.#say(`${cage}: its registry could not be written: ${(error as Error).message}\n`, true);
+      this.#say(`${this.#options.cage}: its registry could not be written: ${(error as Error).message}\n`, true);
     }
   }
 
@@ -457,28 +550,10 @@ export class Supervisor {
 
   #leave(code: number): void {
     this.#listeners.closeAll();
-    rmSync(this.#registry, { force: true });
+    this.#registry.remove();
     // Closing a unix server removes its socket: the sign that nothing of this instance is left.
     this.#control?.close();
     this.#output?.close();
     process.exit(code);
-  }
-}
-
-/** By its title too, where the system shows that: a number may have become another process since. */
-function isWorker(pid: number, cage: string): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  try {
-    return (
-      readFileSync(`/proc/${pid}/cmdline`, "utf8")
-        .replace(/[\0 ]+$/, "")
-        .split(" #")[0] === `cage ${cage}`
-    );
-  } catch {
-    return process.platform !== "linux";
   }
 }

@@ -11,6 +11,7 @@ import { divertLog } from "../health/log.ts";
 import * as door from "../index.ts";
 import { Compiler } from "../modules/compile.ts";
 import { Replica } from "../modules/replica.ts";
+import { Background } from "../request/background.ts";
 import { type Lease, Request, run, type Services } from "../request/request.ts";
 import { handlerOf } from "../rpc/api.ts";
 import { type FromThread, keyOf, maxReplicas, type Task, type ThreadData, type ThreadError } from "./threads.ts";
@@ -92,6 +93,7 @@ const refused = (): never => {
 const services: Services = {
   node: "",
   cage: places.cage,
+  background: new Background(),
   call: async () => refused(),
   retry: async () => refused(),
   compute: async (work, args) => await handlerOf(work)(...args),

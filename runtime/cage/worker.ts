@@ -7,7 +7,6 @@ import { dirname, join } from "node:path";
 import { type CageError, coded } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { openLog } from "../health/log.ts";
-import { recordEvents } from "../health/record.ts";
 import * as door from "../index.ts";
 import { Cage } from "./cage.ts";
 import { linkToSupervisor } from "./link.ts";
@@ -23,6 +22,7 @@ const given = JSON.parse(process.env["CAGE_WORKER"] ?? "null") as {
   again: boolean;
   process: number;
   follow?: number;
+  beside: boolean;
 } | null;
 if (given === null) throw new Error("the worker is started by its supervisor; use ./cage start NAME");
 delete process.env["CAGE_WORKER"];
@@ -73,6 +73,7 @@ const cage = new Cage({
   watch: given.watch,
   again: given.again,
   process: given.process,
+  beside: given.beside,
   ...(given.follow === undefined ? {} : { follow: given.follow }),
   link,
   door,
@@ -95,9 +96,10 @@ process.on("unhandledRejection", (reason) => {
 
 // A file each: rotation knows of its own process only.
 const openedLog = openLog({ file: join(paths.logs, given.cage, first ? "cage.log" : `cage.${given.process}.log`) });
-// What the others would say of reloads, the first has said.
-if (first) report(given.cage, (text) => link.say(text));
-else recordEvents();
+// What the others would say of reloads, the one that leads has said.
+report(given.cage, (text) => {
+  if (cage.leads) link.say(text);
+});
 
 cage.start().then(
   async () => {

@@ -43,7 +43,10 @@ function install() {
   const modules = lstatSync(join(home, "node_modules"), { throwIfNoEntry: false });
   // An installation as a package, or node_modules shared by a link, is somebody else's to keep.
   if (!existsSync(lock) || modules?.isSymbolicLink()) return;
-  const fresh = () => statSync(stamp, { throwIfNoEntry: false })?.mtimeMs >= statSync(lock).mtimeMs;
+  // npm's own mark, which it writes last, counts too: whoever ran npm ci by hand need not wait for a second one.
+  const marks = [stamp, join(home, "node_modules", ".package-lock.json")];
+  const fresh = () =>
+    marks.some((mark) => statSync(mark, { throwIfNoEntry: false })?.mtimeMs >= statSync(lock).mtimeMs);
   if (fresh()) return;
   const release = hold(join(home, "state", "install.lock"));
   // Whoever held it before has installed it meanwhile.

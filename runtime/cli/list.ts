@@ -34,6 +34,12 @@ export const list: Command = {
       table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
     );
     for (const status of running) {
+      for (const { name, protocol, status: more } of status.worker?.interfaces ?? [])
+        if (more) process.stdout.write(`${status.cage}: ${name} (${protocol}): ${facts(more)}\n`);
+      for (const { address, open, why } of status.worker?.dials ?? [])
+        process.stdout.write(
+          `${status.cage}: dials ${address}: ${open ? "open" : `not open, tried again and again${why && `: ${why}`}`}\n`,
+        );
       if (status.worker?.inspector)
         process.stdout.write(`${status.cage}: a debugger may come to ${status.worker.inspector}\n`);
       if (status.worker?.held)
@@ -49,6 +55,10 @@ export const list: Command = {
         process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
       for (const outdated of status.worker?.restart ?? [])
         process.stdout.write(`${status.cage}: ${restartSentence(outdated)} with ./cage restart ${status.cage}\n`);
+      if (status.degraded.length > 0)
+        process.stdout.write(
+          `${status.cage}: degraded, process ${status.degraded.join(", ")} ends again and again; the others serve\n`,
+        );
       if (status.state === "failed")
         process.stdout.write(
           `${status.cage}: crashed too often and was stopped:\n${status.stderr.map((line) => `  ${line}`).join("\n")}\n`,
@@ -57,6 +67,12 @@ export const list: Command = {
     return 0;
   },
 };
+
+/** "next 2026-01-01T00:00:00.000Z, skipped 0" */
+const facts = (status: Readonly<Record<string, string | number | null>>): string =>
+  Object.entries(status)
+    .flatMap(([name, value]) => (value === null ? [] : [`${name} ${value}`]))
+    .join(", ");
 
 /** Of each cage; output.log has them with their frames. */
 const typesShown = 3;

@@ -28,6 +28,7 @@ export interface Given {
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import("./start.ts")).start,
   stop: async () => (await import("./stop.ts")).stop,
+  drain: async () => (await import("./drain.ts")).drain,
   restart: async () => (await import("./restart.ts")).restart,
   list: async () => (await import("./list.ts")).list,
   logs: async () => (await import("./logs.ts")).logs,

@@ -45,7 +45,7 @@ async function begin(given: Given, cage: string): Promise<Outcome> {
   const { paths } = given;
   const running = await whenSettled(paths, cage);
   if (running?.state === "ready") return { ok: true, status: running, already: true };
-  if (running?.state === "failed") {
+  if (running?.state === "failed" || running?.state === "drained") {
     await askControl(socketOf(paths, "ctl", cage), "start");
     return await joined(paths, cage, false);
   }
@@ -91,12 +91,12 @@ async function begin(given: Given, cage: string): Promise<Outcome> {
 
 const refused = (message: string, code = "INTERNAL"): Outcome => ({ ok: false, code, message, stderr: [] });
 
-/** What runs, once it is neither starting nor stopping; undefined when nothing does. */
+/** What runs, once it is neither on its way up nor down; undefined when nothing does. */
 async function whenSettled(paths: Paths, cage: string): Promise<InstanceStatus | undefined> {
   const deadline = Date.now() + startMs;
   for (;;) {
     const status = await statusOf(paths, cage);
-    const settled = status === undefined || status.state === "ready" || status.state === "failed";
+    const settled = status === undefined || ["ready", "failed", "drained"].includes(status.state);
     if (settled || Date.now() > deadline) return status;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

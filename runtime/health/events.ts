@@ -43,7 +43,8 @@ export interface Events {
   };
   /** Its waiter was released so long ago, and the work still has its slot: one that never ends loses it for good. Said once. */
   "request.overdue": { interface: string; label: string; overdueMs: number; generation: number; id: string };
-  "call.done": { cage: string; path: string; durationMs: number; error: unknown };
+  /** `items`: how many came, of an answer that is a stream; it is done at its end. */
+  "call.done": { cage: string; path: string; durationMs: number; items?: number | undefined; error: unknown };
   "reload.done": {
     generation: number;
     files: readonly string[];

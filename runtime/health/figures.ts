@@ -7,6 +7,8 @@
  *     figures.rows()        // of one of several processes, for the first: figures.of(12, [...rows of the others])
  *     await figures.stop();
  *
+ * A process that takes the place of another begins `beside` it, and adds what that one has written when it is told to `take`.
+ *
  * A single generation before may have served three requests, which says nothing: so those before are added up, newest
  * first, until they come to a hundred. Durations are histograms for that: two of them add up, two percentiles do not.
  * Failures are what the service is to blame for (status 500 and above). Bounded: the newest `maxGenerations`.
@@ -46,8 +48,9 @@ const enough = 100;
 /** A crash loses what came since; a busy service must not write at each request. */
 const writeEveryMs = 5_000;
 
-export function startFigures({ file }: { readonly file: string }) {
-  const rows = restored(file);
+export function startFigures({ file, beside = false }: { readonly file: string; readonly beside?: boolean }) {
+  const rows = beside ? new Map<number, Row>() : restored(file);
+  let mine = !beside;
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
 
@@ -66,7 +69,7 @@ export function startFigures({ file }: { readonly file: string }) {
       if (rows.size > maxGenerations) rows.delete(Math.min(...rows.keys()));
     }
     // Figures are not worth an error: a full disk keeps those in memory.
-    timer ??= setTimeout(() => (writing = write().catch(() => {})), writeEveryMs).unref();
+    if (mine) timer ??= setTimeout(() => (writing = write().catch(() => {})), writeEveryMs).unref();
     return found;
   };
 
@@ -111,6 +114,17 @@ export function startFigures({ file }: { readonly file: string }) {
         failures += found.failures;
       }
       return figure(sum, failures, null);
+    },
+    /** Whoever has the file has stopped. */
+    take(): void {
+      if (mine) return;
+      mine = true;
+      for (const [generation, { durations, failures, typeErrors }] of restored(file)) {
+        const found = row(generation);
+        found.durations.add(durations);
+        found.failures += failures;
+        found.typeErrors ??= typeErrors;
+      }
     },
     async stop(): Promise<void> {
       for (const stop of off) stop();

@@ -59,7 +59,8 @@ export interface Snapshot {
   readonly waited: Latency;
   readonly interfaces: readonly ({ readonly interface: string } & SeriesJson)[];
   readonly requests: readonly ({ readonly interface: string; readonly label: string } & SeriesJson)[];
-  readonly calls: readonly ({ readonly cage: string } & SeriesJson)[];
+  /** `items` of streams that they answered with; the latency of such a call is all the time that its stream took. */
+  readonly calls: readonly ({ readonly cage: string; readonly items: number } & SeriesJson)[];
   /** Newest first. */
   readonly errors: readonly ErrorSeen[];
   readonly reloads: readonly ReloadSeen[];
@@ -102,6 +103,7 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
   const requests = new Map<string, Map<string, Series>>();
   let labels = 0;
   const calls = new Map<string, Series>();
+  const items = new WeakMap<Series, number>();
   const errors = new Map<string, ErrorSeen>();
   const reloads: ReloadSeen[] = [];
   const retries = { enqueued: 0, done: 0, failed: 0, parked: 0 };
@@ -168,7 +170,9 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
       keep({ ...placeOf(where, stack), at: wall(), count: 1, code: "BLOCKED", message, stack }, "held the event loop");
     }),
     events.on("call.done", (done) => {
-      named(calls, done.cage).record(now(), done.durationMs, endingOf(done.error));
+      const series = named(calls, done.cage);
+      series.record(now(), done.durationMs, endingOf(done.error));
+      if (done.items !== undefined) items.set(series, (items.get(series) ?? 0) + done.items);
     }),
     events.on("reload.done", ({ generation, files, durationMs, trigger, of }) => {
       reloaded({
@@ -237,7 +241,7 @@ export function startMetrics(options: MetricsOptions = {}): { snapshot(): Snapsh
         requests: [...requests].flatMap(([name, rows]) =>
           [...rows].map(([label, series]) => ({ interface: name, label, ...series.json(at) })),
         ),
-        calls: [...calls].map(([cage, series]) => ({ cage, ...series.json(at) })),
+        calls: [...calls].map(([cage, series]) => ({ cage, items: items.get(series) ?? 0, ...series.json(at) })),
         errors: [...errors.values()].reverse(),
         reloads: [...reloads],
         collected,

@@ -21,7 +21,12 @@ const two = (a: Snapshot, b: Snapshot): Snapshot => ({
   waited: latency(a.waited, b.waited),
   interfaces: rows(a.interfaces, b.interfaces, (row) => row.interface),
   requests: rows(a.requests, b.requests, (row) => `${row.interface} ${row.label}`),
-  calls: rows(a.calls, b.calls, (row) => row.cage),
+  calls: rows(
+    a.calls,
+    b.calls,
+    (row) => row.cage,
+    (one, other) => ({ items: one.items + other.items }),
+  ),
   errors: [...a.errors, ...b.errors].sort((one, other) => other.at - one.at),
   // The first's: the others follow it.
   reloads: a.reloads,
@@ -49,11 +54,19 @@ function series(a: SeriesJson, b: SeriesJson): SeriesJson {
   };
 }
 
-function rows<Row extends SeriesJson>(a: readonly Row[], b: readonly Row[], keyOf: (row: Row) => string): Row[] {
+function rows<Row extends SeriesJson>(
+  a: readonly Row[],
+  b: readonly Row[],
+  keyOf: (row: Row) => string,
+  more: (a: Row, b: Row) => Partial<Row> = () => ({}),
+): Row[] {
   const found = new Map(a.map((row) => [keyOf(row), row]));
   for (const row of b) {
     const known = found.get(keyOf(row));
-    found.set(keyOf(row), known === undefined ? row : { ...known, ...series(figures(known), figures(row)) });
+    found.set(
+      keyOf(row),
+      known === undefined ? row : { ...known, ...series(figures(known), figures(row)), ...more(known, row) },
+    );
   }
   return [...found.values()];
 }

@@ -49,6 +49,8 @@ export const outbox: InterfaceProtocol<OutboxOptions> = {
     let poll: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
     let looking: Promise<void> | undefined;
+    /** A swap came during a look, which may have asked the generation before it. */
+    let again = false;
 
     /** The resource may be another one after a swap: what is open is asked of the generation. */
     const look = async () => {
@@ -74,15 +76,18 @@ export const outbox: InterfaceProtocol<OutboxOptions> = {
           throw new CageError("NOT_FOUND", `cages/${host.cage}/${host.name}.ts exports no function deliver(rows)`);
         await module["deliver"](rows);
       });
+    const lookAll = async () => {
+      do {
+        again = false;
+        // A failure is seen in the event of its request; the next poll looks again.
+        await look().catch(() => {});
+      } while (again);
+      looking = undefined;
+    };
     const wake = (swapped: boolean) =>
       outside(() => {
-        if (swapped || relays.size === 0)
-          // A failure is seen in the event of its request; the next poll looks again.
-          looking ??= look()
-            .catch(() => {})
-            .finally(() => {
-              looking = undefined;
-            });
+        if (swapped && looking !== undefined) again = true;
+        else if (swapped || relays.size === 0) looking ??= lookAll();
         else for (const relay of relays.values()) relay.wake();
       });
 

@@ -14,19 +14,27 @@
  * Or by configuration alone: `idl` beside the port, and `answers: { "Forum.thread": "threads.read(session, id)" }`. The
  * fields are the arguments' names in the IDL. An IDL and handlers of the module's own come first.
  *
+ *     trusted: ["10.0.0.0/8"]     whose deadline and log level are believed (request/carried.ts has the headers' names)
+ *
+ * Framed calls and those of the header transport are told apart by their first bytes. Of the latter the trace goes on, a
+ * trusted peer's deadline shortens `timeoutMs` (never more), and OVERLOADED says when to ask again.
+ *
  * A client that closes its connection cancels what it asked. What a handler throws: lib/thrift/server.ts has the table. Nothing that is the operator's to know goes out.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
+import type { Headers } from "../../lib/thrift/header.ts";
 import { limits } from "../../lib/thrift/limits.ts";
 import { type Plan, type Plans, plansOf } from "../../lib/thrift/plan.ts";
 import { type Schema, schemaOf } from "../../lib/thrift/schema.ts";
 import { type ServerSession, serveConnection, type Told } from "../../lib/thrift/server.ts";
-import { CageError, type Code, codes, told } from "../errors.ts";
+import { CageError, type Code, coded, codes, told } from "../errors.ts";
 import { events } from "../health/events.ts";
+import { type Carried, carriedIn, deadlineName, retryAfterBy } from "../request/carried.ts";
 import { type Answer, type Answers, answerWith, checkFields } from "./answers.ts";
 import { Client, leavesWith } from "./client.ts";
+import { network, Peers, plain } from "./http/peers.ts";
 import type { Handler, Interface, InterfaceHost, InterfaceProtocol } from "./interface.ts";
 
 const options = z.strictObject({
@@ -38,6 +46,12 @@ const options = z.strictObject({
   maxMessageBytes: z.int().positive().max(limits.messageBytes).default(limits.messageBytes),
   /** Calls of one connection that run at once; the rest wait unread. */
   maxPipelined: z.int().positive().default(limits.pipelined),
+  /** From a message's first byte to its last: a slow-loris holds its place no longer. */
+  frameTimeoutMs: z.int().positive().default(limits.frameTimeoutMs),
+  /** Peers whose deadline and log level are believed, where their transport has headers. */
+  trusted: z.array(network).default([]),
+  /** How long, in ms, a trusted peer will wait. */
+  deadlineHeader: z.string().min(1).default(deadlineName),
   /** The text of the IDL, where the module exports none: import it from its .thrift file. */
   idl: z
     .custom<string>((text) => typeof text === "string", "the text of an IDL; import it from its .thrift")
@@ -144,7 +158,8 @@ function checkAnswered(plans: Plans, name: string, answer: Answer): void {
 function toldOf(error: unknown): Told {
   const outside = told(error);
   const open = outside.code in codes ? codes[outside.code as Code].public : true;
-  return { code: outside.code, message: outside.message, open };
+  const headers = retryAfterBy(coded(error).details);
+  return { code: outside.code, message: outside.message, open, ...(headers && { headers }) };
 }
 
 class ThriftInterface implements Interface {
@@ -152,6 +167,7 @@ class ThriftInterface implements Interface {
   readonly #host: InterfaceHost;
   readonly #server: Server;
   readonly #sessions = new Set<ServerSession>();
+  readonly #peers: Peers;
   /** A module of a generation never changes, so neither does what is derived from it. */
   readonly #plans = new WeakMap<Handler, Plans>();
   #port: number | undefined;
@@ -159,6 +175,7 @@ class ThriftInterface implements Interface {
   constructor(chosen: ThriftOptions, host: InterfaceHost) {
     this.#options = chosen;
     this.#host = host;
+    this.#peers = new Peers(chosen.trusted);
     // Half open: a client that has said everything may still read its answers.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
       this.#accept(socket),
@@ -187,13 +204,14 @@ class ThriftInterface implements Interface {
   }
 
   #accept(socket: Socket): void {
-    const { maxMessageBytes, maxPipelined } = this.#options;
+    const { maxMessageBytes, maxPipelined, frameTimeoutMs } = this.#options;
+    const trusted = this.#peers.trusts(plain(socket.remoteAddress ?? ""));
     const client = new Client(this.#host, socket.remoteAddress);
     leavesWith(socket, client);
     const session = serveConnection(socket, {
-      limits: { ...limits, messageBytes: maxMessageBytes, pipelined: maxPipelined },
+      limits: { ...limits, messageBytes: maxMessageBytes, pipelined: maxPipelined, frameTimeoutMs },
       find: (name) => this.#find(name),
-      invoke: (plan, args) => this.#invoke(client, plan, args),
+      invoke: (plan, args, headers) => this.#invoke(client, plan, args, this.#carried(headers, trusted)),
       told: toldOf,
       fault: (error, label) =>
         events.emit("log", {
@@ -217,8 +235,14 @@ class ThriftInterface implements Interface {
     return served ? plan : undefined;
   }
 
-  #invoke(client: Client, plan: Plan, args: readonly unknown[]): Promise<unknown> {
-    return client.serve({ label: plan.label, timeoutMs: this.#options.timeoutMs }, (module, request) => {
+  #carried(headers: Headers, trusted: boolean): Carried {
+    if (headers.size === 0) return nothingCarried;
+    return carriedIn(headers, { trusted, deadlineHeader: this.#options.deadlineHeader });
+  }
+
+  #invoke(client: Client, plan: Plan, args: readonly unknown[], carried: Carried): Promise<unknown> {
+    const timeoutMs = Math.min(this.#options.timeoutMs, carried.timeoutMs ?? Number.POSITIVE_INFINITY);
+    return client.serve({ ...carried, label: plan.label, timeoutMs }, (module, request) => {
       const { answers } = this.#host;
       const handler = handlerOf(servicesOf(module, answers), plan);
       if (handler !== undefined) return handler(...args);
@@ -232,6 +256,7 @@ class ThriftInterface implements Interface {
 }
 
 const noModule: Handler = Object.freeze({});
+const nothingCarried: Carried = Object.freeze({});
 
 export const thrift: InterfaceProtocol<ThriftOptions> = {
   protocol: "thrift",

@@ -13,6 +13,9 @@
  * is measured anew at half the limit now and then, since code, data and neighbours change; at `min` every window is
  * such a measurement. A limit that is not used is not raised.
  *
+ * What fails sooner than `base` says nothing: it was not worked on, and a burst of it (a database that is away, a bug)
+ * would make all work that succeeds look slow. What fails late counts as anything else.
+ *
  * It believes that slow means crowded. Where time passes otherwise (long polls, one call that takes minutes) say a number.
  */
 export interface Range {
@@ -51,11 +54,12 @@ export class Adaptive {
   }
 
   /** One slot was held for so long, while so many were taken. Answers the limit from now on. */
-  sample(heldMs: number, running: number): number {
+  sample(heldMs: number, running: number, failed = false): number {
     if (this.#probe !== undefined && this.#probe.stale > 0) {
       this.#probe.stale--;
       return this.limit;
     }
+    if (failed && heldMs < this.#baseMs) return this.limit;
     this.#sumMs += heldMs;
     this.#count++;
     if (running > this.#busiest) this.#busiest = running;

@@ -60,6 +60,7 @@ export class Gate {
   readonly #name: string;
   readonly #clock: () => number;
   readonly #line = new Line<Waiter>();
+  #stated = "";
   #limit = 0;
   #adaptive: Adaptive | undefined;
   #maxWaiting = 0;
@@ -97,8 +98,14 @@ export class Gate {
     return { name: this.#name, running: this.#running, limit: this.#limit, waiting: this.#line.size, heldMs };
   }
 
-  /** Other limits from now on; nobody who runs or waits is disturbed. */
+  /**
+   * Other limits from now on; nobody who runs or waits is disturbed. The same ones, as most saves of a configuration
+   * bring, change nothing: an adaptive limit keeps what it found.
+   */
   resize({ running, waiting }: Limits): void {
+    const stated = JSON.stringify([running, waiting]);
+    if (stated === this.#stated) return;
+    this.#stated = stated;
     this.#adaptive = typeof running === "number" ? undefined : new Adaptive(running);
     this.#limit = typeof running === "number" ? running : (this.#adaptive as Adaptive).limit;
     this.#maxWaiting = waiting;
@@ -137,11 +144,11 @@ export class Gate {
     });
   }
 
-  /** Gives back the slot that was entered at `since` (ms on the gate's clock). */
-  leave(since: number, at = this.#clock()): void {
+  /** Gives back the slot that was entered at `since` (ms on the gate's clock); whether what had it failed. */
+  leave(since: number, failed = false, at = this.#clock()): void {
     const heldMs = at - since;
     this.#heldMs += (heldMs - this.#heldMs) * Math.max(newestWeight, 1 / ++this.#measured);
-    if (this.#adaptive !== undefined) this.#limit = this.#adaptive.sample(heldMs, this.#running);
+    if (this.#adaptive !== undefined) this.#limit = this.#adaptive.sample(heldMs, this.#running, failed);
     this.#running--;
     this.#admit();
   }
@@ -151,12 +158,15 @@ export class Gate {
     const room = this.enter(request);
     if (room !== undefined) await room;
     const since = this.#clock();
+    let failed = true;
     try {
       // Stopped between being let in and coming here.
       if (request.stopped !== undefined) throw request.stopped;
-      return await work();
+      const value = await work();
+      failed = false;
+      return value;
     } finally {
-      this.leave(since);
+      this.leave(since, failed);
     }
   }
 

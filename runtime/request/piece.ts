@@ -26,7 +26,7 @@ export interface Asker<T> {
 /** Where it runs. */
 export interface Slot {
   /** Called once, when it is over, at `at`; `enteredAt` is when it began to run, undefined when it never did. */
-  over(request: Request, enteredAt: number | undefined, at: number): void;
+  over(request: Request, enteredAt: number | undefined, at: number, failed: boolean): void;
 }
 
 export class Piece<T> {
@@ -55,17 +55,11 @@ export class Piece<T> {
       return this.fail(error);
     }
     if (!isPromise(running)) return this.#succeed(running);
-    const stopped = (why: CageError): void => this.#stop(why);
-    request.listen(stopped);
+    // Forgotten with the request's end.
+    request.listen((why) => this.#stop(why));
     running.then(
-      (value) => {
-        request.forget(stopped);
-        this.#succeed(value);
-      },
-      (error: unknown) => {
-        request.forget(stopped);
-        this.fail(error);
-      },
+      (value) => this.#succeed(value),
+      (error: unknown) => this.fail(error),
     );
   }
 
@@ -117,7 +111,7 @@ export class Piece<T> {
   #end(error: unknown, at: number): void {
     const request = this.#request;
     request.end();
-    this.#slot.over(request, this.#enteredAt, at);
+    this.#slot.over(request, this.#enteredAt, at, error !== undefined);
     if (this.#stoppedAt === undefined) return;
     if (this.#alarm !== undefined) dismiss(this.#alarm);
     events.emit("request.lingered", {

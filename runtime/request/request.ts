@@ -16,7 +16,9 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
+import { Numbered } from "../../lib/numbered.ts";
 import { CageError, Expired } from "../errors.ts";
+import type { Background } from "./background.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import type { Levels } from "./levels.ts";
 import { newTrace, type Trace } from "./trace.ts";
@@ -55,6 +57,7 @@ export interface Services {
   readonly cage: string;
   /** What operators set live. */
   readonly levels?: Levels;
+  readonly background: Background;
   call(to: Target, path: string, args: readonly unknown[]): Promise<unknown>;
   retry(
     to: Target,
@@ -73,6 +76,8 @@ export interface Lease {
   /** What the author calls the resource: a typed client, from this generation's configuration. */
   resource(name: string): unknown;
   readonly config: unknown;
+  /** Which cages may call which module of its api; undefined: all may (cage/allow.ts). */
+  readonly allow?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Another hold on the same generation, for work that outlives the request. */
   again(): Lease;
   release(): void;
@@ -116,17 +121,20 @@ export class Request {
   logLevel: LogLevel;
   /** The generation's number stays readable after the end; the generation itself does not. */
   readonly generation: number;
+  /** Ascending in this process. */
+  readonly number = ++sequence;
   #id: string | undefined;
-  readonly #number = ++sequence;
   #trace: Trace | undefined;
   #label: string;
   #principal: unknown;
   #lease: Lease | undefined;
   #controller: AbortController | undefined;
   #alarm: Alarm | undefined;
-  /** Who is to hear of a stop: nearly always one, and a set for it would be the largest part of a request. */
+  /** Who is to hear of a stop: nearly always one, and a table for it would be the largest part of a request. */
   #listener: StopListener | undefined;
-  #listeners: Set<StopListener> | undefined;
+  #listeners: Numbered<StopListener> | undefined;
+  #first = 0;
+  #listened = 0;
   #stopped: CageError | undefined;
 
   constructor(options: RequestOptions) {
@@ -147,7 +155,7 @@ export class Request {
 
   /** Unique among all processes; made on first use, as the trace: most requests call nobody and log nothing. */
   get id(): string {
-    return (this.#id ??= `${processId}-${this.#number.toString(36)}`);
+    return (this.#id ??= `${processId}-${this.number.toString(36)}`);
   }
 
   get trace(): Trace {
@@ -216,21 +224,28 @@ export class Request {
       listener(already);
       return () => {};
     }
-    this.listen(listener);
-    return () => this.forget(listener);
+    const number = this.listen(listener);
+    return () => this.forget(number);
   }
 
-  /** As `onStop` without looking at the clock (a deadline that has passed is told soon); `forget` is the end of it. */
-  listen(listener: StopListener): void {
-    if (this.#stopped !== undefined) return listener(this.#stopped);
-    if (this.#listener === undefined) this.#listener = listener;
-    else (this.#listeners ??= new Set()).add(listener);
+  /** As `onStop` without looking at the clock (a deadline that has passed is told soon); `forget` takes what it answers. */
+  listen(listener: StopListener): number {
+    if (this.#stopped !== undefined) {
+      listener(this.#stopped);
+      return 0;
+    }
     this.#alarm ??= alarmAt(this.deadline, () => this.stopped);
+    const number = ++this.#listened;
+    if (this.#listener === undefined) {
+      this.#listener = listener;
+      this.#first = number;
+    } else (this.#listeners ??= new Numbered()).set(number, listener);
+    return number;
   }
 
-  forget(listener: StopListener): void {
-    if (this.#listener === listener) this.#listener = undefined;
-    else this.#listeners?.delete(listener);
+  forget(number: number): void {
+    if (number === this.#first) this.#listener = undefined;
+    else this.#listeners?.delete(number);
   }
 
   /** Aborts at the deadline or on cancel. Made on first use: most requests never ask, and a signal costs 3 us. */
@@ -256,7 +271,8 @@ export class Request {
     if (this.#listener !== undefined || this.#listeners !== undefined)
       run(this, () => {
         this.#listener?.(why);
-        for (const listener of this.#listeners ?? []) listener(why);
+        // Each may be forgotten by one before it.
+        for (const [number] of this.#listeners?.entries() ?? []) this.#listeners?.get(number)?.(why);
       });
     this.#listener = this.#listeners = undefined;
   }

@@ -5,6 +5,7 @@
  *     const wait = new Wait(request, "the call of billing.holds.create", { limitMs: 2_000, signal });
  *     try { return await gate.pass(wait, () => until(wait, send(wait.signal))); } finally { wait.end(); }
  */
+import { setMaxListeners } from "node:events";
 import { CageError, Cancelled, Expired } from "../errors.ts";
 import { type Alarm, alarmAt, dismiss } from "./deadline.ts";
 import { now, type Request, type Stoppable } from "./request.ts";
@@ -33,6 +34,8 @@ export class Wait implements Stoppable {
     const forget = request.onStop((why) => this.#stop(why));
     const abort = (): void => this.#stop(aborted(signal as AbortSignal, what));
     if (signal?.aborted) abort();
+    // An author's signal may end any number of calls at once; of each the listener goes when it is over.
+    else if (signal !== undefined) setMaxListeners(0, signal);
     signal?.addEventListener("abort", abort, { once: true });
     this.#forget = () => {
       forget();
@@ -60,6 +63,8 @@ export class Wait implements Stoppable {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new AbortController();
+      // As of a request: as many listen as wait at once, and each stops when it is over.
+      setMaxListeners(0, controller.signal);
       this.#controller = controller;
       this.onStop((why) => controller.abort(why));
     }
@@ -76,7 +81,8 @@ export class Wait implements Stoppable {
   #stop(why: CageError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = why;
-    for (const listener of this.#stops) listener(why);
+    // A copy: one of them may end this wait.
+    for (const listener of [...this.#stops]) listener(why);
     // Nothing more can come of it: a stream that nobody takes has nobody to end its wait.
     this.end();
   }

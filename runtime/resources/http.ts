@@ -9,14 +9,16 @@
  * Every status is an answer; only what is no answer throws: UNAVAILABLE (nobody there, nothing was sent), EXPIRED (the
  * request's deadline, or `timeoutMs`), UNKNOWN_OUTCOME (lost after sending), PROTOCOL (not HTTP, or too large). Redirects
  * are answers as well: where a request may go is its author's to decide. Without `origin` each request names a whole
- * URL. The trace goes along as `traceparent` (and `tracestate`), and with `deadlineHeader` what time is left. Connections are opened outside requests, and are bounded per origin; who
+ * URL. The trace goes along as `traceparent` (and `tracestate`), and with `deadlineHeader` what time is left and the log level (`x-log-level`). Connections are opened outside requests, and are bounded per origin; who
  * finds them all busy waits in line by deadline, and is refused when there are too many or it would come too late.
  */
 import { Agent, type Dispatcher } from "undici";
 import { z } from "../../lib/schema.ts";
 import { CageError, Expired } from "../errors.ts";
+import { levelName } from "../request/carried.ts";
 import { Gate } from "../request/gate.ts";
 import { current, outside, type Request } from "../request/request.ts";
+import { traceparent } from "../request/traceparent.ts";
 import { Wait } from "../request/wait.ts";
 import type { ResourceProtocol } from "./resource.ts";
 
@@ -83,10 +85,12 @@ export const http: ResourceProtocol<Options, HttpClient> = {
       try {
         const { deadlineHeader } = options;
         const headers: Record<string, string> = {
-          traceparent: `00-${request.trace.id}-${request.trace.span}-01`,
+          traceparent: traceparent(request.trace),
           ...(request.trace.state === undefined ? {} : { tracestate: request.trace.state }),
           ...(given.json === undefined ? {} : { "content-type": "application/json" }),
-          ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(Math.floor(wait.remaining)) }),
+          ...(deadlineHeader === undefined
+            ? {}
+            : { [deadlineHeader]: String(Math.floor(wait.remaining)), [levelName]: request.logLevel }),
           ...given.headers,
         };
         const parts: Dispatcher.RequestOptions = {

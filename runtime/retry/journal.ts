@@ -68,6 +68,8 @@ export interface Journal {
 const maxGroup = 1_000;
 /** Callers that wait for a commit: when the disk is this far behind, more would only wait longer. */
 const maxUncommitted = 20_000;
+/** What a caller is told to wait when the journal is full: its targets do not answer, and sooner is in vain. */
+const fullMs = 10_000;
 const maxIdLength = 512;
 const maxPathLength = 512;
 
@@ -110,6 +112,8 @@ export function openJournal(options: JournalOptions): Journal {
   const waiters: Waiter[] = [];
   let scheduled = false;
   let closed = false;
+  /** The last group's time on the disk. */
+  let groupMs = 0;
 
   const schedule = (): void => {
     if (scheduled) return;
@@ -124,6 +128,7 @@ export function openJournal(options: JournalOptions): Journal {
     if (waiters.length > 0) schedule();
     if (group.length === 0) return;
     const settle: (() => void)[] = [];
+    const since = performance.now();
     try {
       db.transaction(() => {
         for (const { work, resolve, reject } of group) {
@@ -141,6 +146,8 @@ export function openJournal(options: JournalOptions): Journal {
       const refusal = unwritable(options.file, error);
       for (const { reject } of group) reject(refusal);
       return;
+    } finally {
+      groupMs = performance.now() - since;
     }
     for (const done of settle) done();
   }
@@ -167,6 +174,7 @@ export function openJournal(options: JournalOptions): Journal {
           throw new CageError(
             "OVERLOADED",
             `the retry journal holds its ${limits.maxOpen} open calls; mend what keeps them waiting, or discard some (./cage retry list)`,
+            { details: { retryAfterMs: fullMs } },
           );
         }
         return { id: call.id, duplicate: changes === 0 };
@@ -178,7 +186,9 @@ export function openJournal(options: JournalOptions): Journal {
         if (closed) return reject(new CageError("UNAVAILABLE", "the retry journal is closed: this cage is stopping"));
         if (waiters.length >= maxUncommitted)
           return reject(
-            new CageError("OVERLOADED", `${maxUncommitted} writes wait for the retry journal's disk; try again later`),
+            new CageError("OVERLOADED", `${maxUncommitted} writes wait for the retry journal's disk; try again later`, {
+              details: { retryAfterMs: Math.max(1, Math.ceil((waiters.length / maxGroup) * groupMs)) },
+            }),
           );
         waiters.push({ work, resolve, reject });
         schedule();

@@ -47,6 +47,8 @@ export interface Retries {
   intake(row: Pick<OutboxRow, "key" | "payload">): Promise<{ id: string; duplicate: boolean }>;
   wake(cage: string): void;
   readonly steering: Steering;
+  /** Delivers no more, and waits for what is being delivered, at most so long; calls are still taken in. */
+  drain(graceMs: number): Promise<void>;
   stop(graceMs: number): Promise<void>;
 }
 
@@ -95,6 +97,7 @@ export function openRetries(options: RetriesOptions): Retries {
     intake: async (row) => await enqueue(fromOutbox(row)),
     wake: (cage) => delivery.wake(cage),
     steering,
+    drain: (graceMs) => delivery.stop(graceMs),
 
     async stop(graceMs) {
       await delivery.stop(graceMs);
@@ -109,6 +112,7 @@ export function retriesOf(
 ): Retries {
   return {
     start: async () => {},
+    drain: async () => {},
     stop: async () => {},
     wake() {},
     async retry(to, options, path, args) {

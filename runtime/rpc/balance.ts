@@ -11,7 +11,8 @@
  *     closed --5 failures in a row, or half of 20--> open --1 s, doubled to 30--> one call tries --> closed | open
  *
  * A breaker an instance: while it is open no call is spent on it. With all of them open the call is refused at once. Only
- * what is the instance's own failing counts (gone, silent, out of time), never what a function throws.
+ * what is the instance's own failing counts (gone, silent, out of time), never what a function throws. Out of time it is
+ * when it was waited for as long as its slowest answer lately took: a caller with less patience than that says nothing.
  *
  * Tried again on another instance: what was not begun for certain (it could not be reached, was leaving, refused for
  * being full), and what may have been done when the function is marked idempotent. `hedgeMs`: an idempotent call without
@@ -55,6 +56,8 @@ export interface PeerState {
 
 /** Time in which the average forgets all but a third. */
 const decayMs = 10_000;
+/** Who waits for less cannot tell silence from a slow turn of the event loop, a swap or a collection of garbage. */
+const leastPatienceMs = 100;
 const inRow = 5;
 const sample = 20;
 const firstOpenMs = 1_000;
@@ -65,7 +68,7 @@ const maxTries = 3;
 const maxKnown = 1_000;
 
 /** Not NO_SUCH_CAGE: it is known at once, and says what to do. */
-const blamed = new Set(["UNAVAILABLE", "UNKNOWN_OUTCOME", "PROTOCOL", "EXPIRED"]);
+const blamed = new Set(["UNAVAILABLE", "UNKNOWN_OUTCOME", "PROTOCOL"]);
 /** It was not begun. */
 const untouched = new Set(["UNAVAILABLE", "NO_SUCH_CAGE", "OVERLOADED"]);
 
@@ -90,14 +93,16 @@ export class Attempt {
 
   failed(error: unknown): void {
     const now = this.#now();
-    this.#row.end(now, now - this.#startedAt, verdictOf(error), this.#random);
+    const tookMs = now - this.#startedAt;
+    this.#row.end(now, tookMs, verdictOf(error, tookMs >= this.#row.patienceAt(now)), this.#random);
   }
 }
 
 /** Is the instance well? undefined: this says nothing of it. */
-function verdictOf(error: unknown): boolean | undefined {
+function verdictOf(error: unknown, patient: boolean): boolean | undefined {
   const { code } = coded(error);
-  if (isThrownThere(error) && code !== "EXPIRED") return true;
+  if (code === "EXPIRED") return patient ? false : undefined;
+  if (isThrownThere(error)) return true;
   return code === "CANCELLED" ? undefined : !blamed.has(code);
 }
 
@@ -105,6 +110,9 @@ class Row {
   outstanding = 0;
   latencyMs = 0;
   #at = 0;
+  /** The slowest answer lately, and when it was: as the average, forgotten with time. */
+  #slowestMs = 0;
+  #slowestAt = 0;
   #failedInRow = 0;
   /** The last calls: true is a failure. */
   readonly #last: boolean[] = [];
@@ -115,6 +123,15 @@ class Row {
   /** One that is not asked is forgiven with time, or it would never be asked again. */
   latencyAt(now: number): number {
     return this.outstanding > 0 ? this.latencyMs : this.latencyMs * Math.exp(-(now - this.#at) / decayMs);
+  }
+
+  /** How long it has to be waited for before its silence counts. */
+  patienceAt(now: number): number {
+    return Math.max(leastPatienceMs, this.#slowest(now));
+  }
+
+  #slowest(now: number): number {
+    return this.#slowestMs * Math.exp(-(now - this.#slowestAt) / decayMs);
   }
 
   breaker(now: number): PeerState["breaker"] {
@@ -142,6 +159,10 @@ class Row {
     this.#last.push(!verdict);
     if (this.#last.length > sample) this.#last.shift();
     if (verdict) {
+      if (tookMs >= this.#slowest(now)) {
+        this.#slowestMs = tookMs;
+        this.#slowestAt = now;
+      }
       this.#failedInRow = this.#openUntil = this.#openMs = 0;
       return;
     }

@@ -6,6 +6,8 @@ export const limits = {
   strangerBytes: 4096,
   /** Calls one peer may have running here; beyond it they are refused at once rather than queued without end. */
   runningPerPeer: 4096,
+  /** What a caller that is refused here is told to wait: nothing was measured, and a second outlasts a slow turn. */
+  refusedMs: 1_000,
   /** Bytes accepted for sending while the peer does not read; then calls fail with OVERLOADED. */
   unsentBytes: 32 * 1024 * 1024,
   /** A stream waits while so much waits for the peer to read: calls go before it. */

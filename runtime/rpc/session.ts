@@ -13,6 +13,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { Numbered } from "../../lib/numbered.ts";
 import type { Asker, Carry, Instance, Line, Serve, Stop } from "../engine/engine.ts";
 import { CageError, Cancelled, coded, Overloaded, Unavailable, UnknownOutcome } from "../errors.ts";
 import { answered, flat, revived, type WireError } from "./error.ts";
@@ -43,6 +44,8 @@ export interface SessionOptions {
   /** Whom the dialling side means to reach; another that answers is refused. */
   readonly expect?: string;
   readonly keyOf: KeyOf;
+  /** Calls of the peer's that may run here at once; default limits.ts. */
+  readonly runningPerPeer?: number;
   /** Who is there, where the transport has proven it: hello has to say the same, and no key is needed. */
   readonly proven?: Instance;
   /** Says that it is alive so often, and ends when the peer does not; for connections that may die without a word. */
@@ -70,8 +73,8 @@ export class Session implements Line {
   readonly #options: SessionOptions;
   readonly #handlers: Handlers;
   readonly #framer = new Framer();
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #running = new Map<number, Work>();
+  readonly #waiting = new Numbered<Waiting>();
+  readonly #running = new Numbered<Work>();
   readonly #nonce = randomBytes(nonceBytes);
   #theirNonce: Uint8Array | undefined;
   #speech: Speech;
@@ -144,7 +147,7 @@ export class Session implements Line {
     try {
       if (this.#ended) throw this.#ended;
       if (!this.#proven) throw new Unavailable(`${this.#name} has not proven who it is`);
-      if (this.#full) throw new Overloaded(`${this.#name} does not read what is sent to it`);
+      if (this.#full) throw refused(`${this.#name} does not read what is sent to it`);
       this.#ask(path, args, carry, stop, asker);
     } catch (error) {
       asker.reject(error);
@@ -202,7 +205,7 @@ export class Session implements Line {
     this.#waiting.set(id, waiting);
     waiting.forget = stop?.onStop((why) => this.#abandon(id, why));
     // It had stopped before: nothing is sent.
-    if (!this.#waiting.has(id)) return;
+    if (this.#waiting.get(id) === undefined) return;
     waiting.sent = true;
     try {
       if (at !== noStreams) this.#needStreams(`an argument of ${path}`);
@@ -226,9 +229,8 @@ export class Session implements Line {
   }
 
   #settle(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
+    const waiting = this.#waiting.delete(id);
     if (waiting === undefined) return undefined;
-    this.#waiting.delete(id);
     waiting.forget?.();
     for (const out of waiting.sending) out.stop();
     return waiting;
@@ -265,10 +267,10 @@ export class Session implements Line {
     // A call under an id that runs would slip past the limit, and past its CANCEL.
     if (id <= this.#lastId) throw new CageError("PROTOCOL", `the peer used the id ${id} again`);
     this.#lastId = id;
-    if (this.#draining || this.#running.size >= limits.runningPerPeer) {
+    if (this.#draining || this.#running.size >= (this.#options.runningPerPeer ?? limits.runningPerPeer)) {
       const why = this.#draining
         ? new Unavailable("this instance is leaving")
-        : new Overloaded("too many calls run here for this peer");
+        : refused("too many calls run here for this peer");
       return this.#answer([kinds.error, id, { ...flat(why), untouched: true }]);
     }
     const work = new Work();
@@ -329,7 +331,7 @@ export class Session implements Line {
 
   #answer(frame: Frame): void {
     // It asks and asks and reads no answer: these would pile up here without end.
-    if (this.#full) return this.#end(new Overloaded(`${this.#name} does not read what is sent to it`));
+    if (this.#full) return this.#end(refused(`${this.#name} does not read what is sent to it`));
     try {
       this.#send(frame);
     } catch (thrown) {
@@ -507,6 +509,8 @@ export class Session implements Line {
     this.#framer.maxBytes = limits.frameBytes;
     if (this.#speech.features.includes("beats"))
       this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
+    // It came to this while it was dialled.
+    if (this.#draining) this.#send([kinds.bye, false]);
     this.#said(peer);
   }
 
@@ -548,7 +552,7 @@ export class Session implements Line {
           `the connection to ${this.#name} was lost after the call was sent; it may or may not have been done`,
           { cause: error },
         );
-    for (const id of [...this.#waiting.keys()]) {
+    for (const [id] of this.#waiting.entries()) {
       const waiting = this.#settle(id);
       if (waiting?.taking === undefined) waiting?.asker.reject(outcome);
       else waiting.taking.end({ error: outcome });
@@ -565,6 +569,9 @@ export class Session implements Line {
     this.onEnd(error);
   }
 }
+
+const refused = (sentence: string): Overloaded =>
+  new Overloaded(sentence, { details: { retryAfterMs: limits.refusedMs } });
 
 const isPromised = (value: unknown): value is Promise<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";

@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { pack, unpack } from "../../lib/pack.ts";
 import type { Answered, Carry, Engine, Instance, Serve, Stop } from "../engine/engine.ts";
 import { CageError, coded } from "../errors.ts";
+import { Background } from "../request/background.ts";
 import { Request, run, type Services } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { flat, revived } from "../rpc/error.ts";
@@ -57,7 +58,7 @@ export class World {
 
   /** An api that stands for a cage. Its functions run in a request, as in a cage, that has no resources. */
   answer(cage: string, api: Api): void {
-    const services = { node, cage } as Services;
+    const services = { node, cage, background: new Background() } as Services;
     this.#serving.set(cage, async (_, path, args, { remainingMs, trace, logLevel, retry }, __, send) => {
       const lease = () => ({
         id: 1,
@@ -116,7 +117,7 @@ export class World {
       revive() {},
       // There is nobody outside.
       adopt: () => () => {},
-      dial: async () => ({ async close() {} }),
+      dial: async (address) => ({ status: { address, open: false, why: "a test dials nobody" }, async close() {} }),
       publish: async (subject, data) => {
         for (const { subject: wanted, tell } of this.#listeners) if (matches(wanted, subject)) tell(wire(data), me);
       },

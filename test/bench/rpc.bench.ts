@@ -65,7 +65,8 @@ export const bench: Bench = {
     const sockets = mkdtempSync(join(tmpdir(), "bench-"));
     const contestants: Contestant[] = [];
     try {
-      contestants.push(await byHand("floor", join(folder, "floor.mjs"), [join(sockets, "s")]));
+      contestants.push(await byHand("floor", join(folder, "floor.mjs"), [join(sockets, "map"), "map"]));
+      contestants.push(await byHand("places", join(folder, "floor.mjs"), [join(sockets, "places"), "places"]));
       contestants.push(await cages());
       contestants.push(await byHand("moleculer", join(folder, "moleculer.mjs"), (await freePorts(2)).map(String)));
       const samples = new Samples();
@@ -78,12 +79,24 @@ export const bench: Bench = {
           for (const each of contestants) samples.add(each.name, cell, await each.run({ size, outstanding, ms }));
       return {
         rows: [
-          ["ECHO", "OUTSTANDING", "FLOOR/S", "OURS/S", "MOLECULER/S", "OURS:FLOOR", "OURS:MOLECULER", "CALLER CPU US"],
+          [
+            "ECHO",
+            "OUTSTANDING",
+            "FLOOR/S",
+            "WITH PLACES/S",
+            "OURS/S",
+            "MOLECULER/S",
+            "OURS:FLOOR",
+            "OURS:PLACES",
+            "OURS:MOLECULER",
+            "CALLER CPU US",
+          ],
           ...cells.map(({ cell, size, outstanding }) => [
             size === "small" ? "200 B" : "10 KB",
             String(outstanding),
             ...contestants.map(({ name }) => samples.rate(name, cell).toFixed(0)),
             samples.ratio("ours", "floor", cell).toFixed(2),
+            samples.ratio("ours", "places", cell).toFixed(2),
             samples.ratio("ours", "moleculer", cell).toFixed(2),
             contestants
               .map(({ name }) => median(samples.of(name, cell).map((each) => each.cpuUs)).toFixed(1))
@@ -93,6 +106,8 @@ export const bench: Bench = {
         keys: {
           floor_ratio_256: rounded(samples.ratio("ours", "floor", "small 256")),
           moleculer_ratio_256: rounded(samples.ratio("ours", "moleculer", "small 256")),
+          places_ratio_256: rounded(samples.ratio("ours", "places", "small 256")),
+          places_ratio_10k: rounded(samples.ratio("ours", "places", "large 32")),
           p50_ratio_1: rounded(samples.ratio("ours", "floor", "small 1", "p50Us")),
           floor_ratio_10k: rounded(samples.ratio("ours", "floor", "large 32")),
           calls_per_s_256: rounded(samples.rate("ours", "small 256"), 0),

@@ -37,6 +37,26 @@ test("the earliest deadline goes first; who has none stands as if it gave up at 
   expect(order).toEqual([1_000, 2_000, 3_000, undefined, 9_000]);
 });
 
+test("a full queue says when to ask again: when those who wait will have had their turns, as long as they took lately", async () => {
+  const pump = turns({ slots: 2, maxWaiting: 3 });
+  const asked = () =>
+    pump.take().catch((error: Error & { details: { retryAfterMs: number } }) => error.details.retryAfterMs);
+  const began = performance.now();
+  const first = [await pump.take(), await pump.take()];
+  const waiting = [1, 2, 3].map(() => pump.take());
+  expect(await asked()).toBe(2_000);
+  const since = performance.now();
+  while (performance.now() - since < 20);
+  for (const release of first) release();
+  // Two of three waiters have the slots now; two more fill the line.
+  const more = [1, 2].map(() => pump.take());
+  const longestMs = performance.now() - began;
+  const after = (await asked()) as number;
+  expect(after).toBeGreaterThanOrEqual(40);
+  expect(after).toBeLessThanOrEqual(Math.ceil(longestMs * 2));
+  for (const turn of [...waiting, ...more]) (await turn)();
+});
+
 test("a full queue refuses at once; a wait ends with its signal or its limit, and is forgotten", async () => {
   const pump = turns({ waitMs: 20 });
   const release = await pump.take();

@@ -42,6 +42,15 @@ function head(row: Row, now: number): Html {
     ],
     ["memory", row.worker === undefined ? nothing : bytes(row.worker.rssBytes)],
     ["event loop p99", row.metrics === undefined ? nothing : ms(row.metrics.loop.p99)],
+    ...(row.worker?.interfaces ?? []).flatMap(({ name, status = {} }) =>
+      Object.entries(status).flatMap(([what, value]): [string, string][] =>
+        value === null ? [] : [[`${name} ${what}`, String(value)]],
+      ),
+    ),
+    ...(row.worker?.dials ?? []).map(({ address, open }): [string, string] => [
+      `dials ${address}`,
+      open ? "open" : "not open",
+    ]),
     ...row.probes.map((probe): [string, string] => [
       probe.url.replace(/^https?:\/\//, ""),
       probe.up === undefined ? "asking" : probe.up ? `answers in ${ms(probe.ms)}` : probe.why,
@@ -77,12 +86,12 @@ function calls(row: Row): Html {
   const rows = row.metrics?.calls ?? [];
   if (rows.length === 0) return empty("None yet.");
   return table(
-    ["To", "A second", "p50", "p90", "p99", "Success", "Refused", "Failure"],
+    ["To", "A second", "p50", "p90", "p99", "Success", "Refused", "Failure", "Stream items"],
     each(
       rows,
       (one) => one.cage,
       (one) => html`<tr><th scope="row"><a href="/cages/${one.cage}">${one.cage}</a></th><td>${rate(one.rate60)}</td>
-      <td>${took(one.recent, "p50")}</td><td>${took(one.recent, "p90")}</td><td>${took(one.recent, "p99")}</td><td>${count(one.success)}</td><td>${count(one.refused)}</td><td class="${one.failure > 0 ? "bad" : ""}">${count(one.failure)}</td></tr>`,
+      <td>${took(one.recent, "p50")}</td><td>${took(one.recent, "p90")}</td><td>${took(one.recent, "p99")}</td><td>${count(one.success)}</td><td>${count(one.refused)}</td><td class="${one.failure > 0 ? "bad" : ""}">${count(one.failure)}</td><td>${count(one.items)}</td></tr>`,
     ),
   );
 }

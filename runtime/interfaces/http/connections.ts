@@ -4,6 +4,7 @@
  *
  *     socket accepted -> counted -> (TLS handshake) -> Connection: requests in turn, or an HTTP/2 session of streams
  *
+ * An answer that would go on for ever (server-sent events) is ended, so that its client comes again.
  * A connection that is owed an answer closes with it (a reset would be a lost request). One that was idle for a while
  * closes at once; one that was busy a moment ago may carry a request this very moment, so it is let be idle first.
  */
@@ -11,6 +12,7 @@ import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest, ServerHttp2Session } from "node:http2";
 import { Server as NetServer, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { Numbered } from "../../../lib/numbered.ts";
 import type { Options } from "./options.ts";
 import { clientOf, type Peers, plain } from "./peers.ts";
 
@@ -22,18 +24,22 @@ const maxResets = 200;
 const resetsPerSecond = 20;
 
 export interface Owed {
+  /** Which of its connection's, from 1. */
+  readonly number: number;
   /** Whoever asked left. */
   left(): void;
+  /** The interface drains: an answer that would never end by itself ends. */
+  drain(): void;
 }
 
 export class Connection {
   readonly address: string;
   readonly trusted: boolean;
   readonly secure: boolean;
-  readonly owed = new Set<Owed>();
+  readonly owed = new Numbered<Owed>();
   readonly end: () => void;
   newest: Owed | undefined;
-  idleSince = 0;
+  idleSince = performance.now();
   asked = 0;
   /** An answer that is owed or sent ends it: what is asked after that was never taken. */
   ending = false;
@@ -46,14 +52,14 @@ export class Connection {
   }
 
   done(owed: Owed): void {
-    this.owed.delete(owed);
+    this.owed.delete(owed.number);
     // An idle connection must not hold what it was asked last.
     if (this.newest === owed) this.newest = undefined;
     if (this.owed.size === 0) this.idleSince = performance.now();
   }
 
   closed(): void {
-    for (const each of this.owed) each.left();
+    for (const each of this.owed.values()) each.left();
   }
 }
 
@@ -144,6 +150,7 @@ export class Connections {
         if ("goaway" in key || (owed.size === 0 && performance.now() - idleSince > quietMs)) end();
     };
     closeIdle();
+    for (const { owed } of this.#byKey.values()) for (const each of owed.values()) each.drain();
     const sweep = setInterval(closeIdle, quietMs / 4);
     await closed;
     clearInterval(sweep);

@@ -9,7 +9,9 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import type { Request, Trace } from "../../request/request.ts";
+import { levelName, levelOf } from "../../request/carried.ts";
+import type { LogLevel, Request, Trace } from "../../request/request.ts";
+import { traceOf } from "../../request/traceparent.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
 import { type Arrived, type Ask, Asked } from "./ask.ts";
@@ -18,7 +20,6 @@ import type { Connection, Owed } from "./connections.ts";
 import type { Options } from "./options.ts";
 import type { Peers } from "./peers.ts";
 import { type Found, match, type Routes } from "./routes.ts";
-import { traceOf } from "./trace.ts";
 
 /** What all exchanges of an interface share. */
 export interface Site {
@@ -40,11 +41,13 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly method: string;
   readonly raw: string;
   readonly path: string;
+  readonly number: number;
   readonly #site: Site;
   readonly #connection: Connection;
   readonly #expects: Expectation;
   #continued = false;
   #left = false;
+  #endless: (() => void) | undefined;
   #request: Request | undefined;
   #module: Handler | undefined;
   #ask: Ask | undefined;
@@ -62,6 +65,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     const raw = (this.raw = incoming.url ?? "/");
     const mark = raw.indexOf("?");
     this.path = mark < 0 ? raw : raw.slice(0, mark);
+    this.number = ++connection.asked;
     this.#connection = connection;
     this.#site = site;
     this.#expects = expects;
@@ -70,9 +74,9 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   start(): void {
     const { host, options } = this.#site;
     const connection = this.#connection;
-    connection.owed.add(this);
+    connection.owed.set(this.number, this);
     connection.newest = this;
-    if (++connection.asked >= options.maxRequestsPerConnection) connection.ending = true;
+    if (this.number >= options.maxRequestsPerConnection) connection.ending = true;
     // Of HTTP/1 the connection tells; here only this stream may be gone.
     if (this.incoming.httpVersionMajor === 2) this.outgoing.once("close", () => this.left());
     host.take(this, this);
@@ -92,6 +96,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     this.#request?.cancel("the client went away");
   }
 
+  drain(): void {
+    // Its connection is not closed with it, which would lose what is asked on it next: the answer to that closes it.
+    this.#endless?.();
+  }
+
   // --- what an answer needs to know (Way) --------------------------------------------------------------------------
 
   get compress(): boolean {
@@ -100,6 +109,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
 
   get stalledTimeoutMs(): number {
     return this.#site.options.stalledTimeoutMs;
+  }
+
+  endless(end: () => void): void {
+    this.#endless = end;
+    if (this.#site.draining()) this.drain();
   }
 
   /** Read when the answer's head is made; what is asked on the connection after that is never taken. */
@@ -160,6 +174,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     if (deadlineHeader === undefined || !this.#connection.trusted) return undefined;
     const said = this.headers[deadlineHeader];
     return said !== undefined && /^\d{1,10}$/.test(said) ? Number(said) : undefined;
+  }
+
+  /** Of a trusted peer: a stranger could fill the disk. */
+  get logLevel(): LogLevel | undefined {
+    return this.#connection.trusted ? levelOf(this.headers[levelName]) : undefined;
   }
 
   handle(module: Handler, request: Request): unknown {

@@ -18,8 +18,8 @@
  *     tls: { cert: "tls/site.pem", key: secret("site-key") }, http2: true      reloaded when the files change
  *     trusted: ["10.0.0.0/8"], deadlineHeader: "x-deadline-ms"                 proxies whose word counts
  *
- * One file a noun: options, tls, connections, peers, exchange (one request), routes, answered, ask, body, answer,
- * compress, trace.
+ * One file a noun: options, tls, connections, peers, exchange (one request), incoming, routes, answered, ask, body,
+ * answer, compress.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
@@ -32,6 +32,7 @@ import { rawRefusal } from "./answer.ts";
 import { routesOf } from "./answered.ts";
 import { Connections } from "./connections.ts";
 import { Exchange, type Expectation, type Site } from "./exchange.ts";
+import { Incoming } from "./incoming.ts";
 import { type Options, options } from "./options.ts";
 import { Peers } from "./peers.ts";
 import { compile, type Routes } from "./routes.ts";
@@ -100,6 +101,7 @@ export const http: InterfaceProtocol<Options> = {
 
 function serverOf(options: Options, certificates: Certificates | undefined): Server {
   const limits = {
+    IncomingMessage: Incoming,
     maxHeaderSize: options.maxHeaderBytes,
     headersTimeout: options.headersTimeoutMs,
     // Bodies have their own clock, which a stream's does not (body.ts).

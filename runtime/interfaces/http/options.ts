@@ -2,8 +2,8 @@
  * What may stand beside `protocol: "http"` in a configuration, and why each limit is what it is. Every default suits a
  * service that strangers reach directly; one behind a proxy names it in `trusted`.
  */
-import { isIP } from "node:net";
 import { z } from "../../../lib/schema.ts";
+import { network } from "./peers.ts";
 
 /** A file's path from the project's folder, or (for a key) a `secret("name")` that holds the PEM text itself. */
 const pem = z.union([
@@ -14,15 +14,6 @@ const pem = z.union([
 ]);
 
 const certificate = z.strictObject({ cert: z.string().min(1), key: pem });
-
-const network = z.string().refine(
-  (text) => {
-    const [address = "", bits] = text.split("/");
-    const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-    return most > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
-  },
-  { message: 'write an address or a network, like "127.0.0.1" or "10.0.0.0/8"' },
-);
 
 export const options = z.strictObject({
   port: z.int().min(0).max(65_535),

@@ -4,6 +4,17 @@
  *     client --- proxy (trusted) --- us        x-forwarded-for: CLAIMED, CLIENT      the last one that is not trusted
  */
 import { BlockList, isIP, isIPv6 } from "node:net";
+import { z } from "../../../lib/schema.ts";
+
+/** As a configuration writes one. */
+export const network = z.string().refine(
+  (text) => {
+    const [address = "", bits] = text.split("/");
+    const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+    return most > 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
+  },
+  { message: 'write an address or a network, like "127.0.0.1" or "10.0.0.0/8"' },
+);
 
 export class Peers {
   readonly #trusted = new BlockList();

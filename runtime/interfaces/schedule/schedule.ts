@@ -11,7 +11,8 @@
  * moved back by more than a minute begins anew. A firing that is due while the last one's work still runs is skipped, or
  * with `overlap: "queue"` follows it, once.
  *
- * Of several processes of a cage only the first fires; of several instances each does.
+ * Of several processes of a cage only the first fires; of several instances each does. A process that takes the first's place
+ * makes up for a firing that was due while neither fired.
  *
  * A reload that leaves the configuration alone changes nothing of this; a changed schedule takes the place of the old one
  * with the swap.
@@ -88,14 +89,14 @@ export class Schedule implements Interface {
     this.#clock = clock;
   }
 
-  get status(): Readonly<Record<string, unknown>> {
+  get status(): Readonly<Record<string, string | number | null>> {
     const shown = (ms: number | undefined) => (ms === undefined ? null : new Date(ms).toISOString());
     return { next: shown(this.#next), last: shown(this.#last), skipped: this.#skipped };
   }
 
   async start(): Promise<void> {
     this.#lookedAt = this.#clock.now();
-    this.#next = this.#times.next(this.#lookedAt);
+    this.#next = this.#times.next(this.#host.since ?? this.#lookedAt);
     this.#arm();
   }
 

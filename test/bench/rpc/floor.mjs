@@ -1,7 +1,8 @@
 /**
  * The floor: an echo over a unix socket as one would write it by hand for speed. msgpackr with record structures shared
  * over the connection, a length before each message, flushed when 1 KB is pending or at the turn's end. No deadline, no
- * trace, no context, no errors. `node floor.mjs server|client PATH`; the client is told what to do by its parent.
+ * trace, no context, no errors. `node floor.mjs server|client PATH map|places`; the client is told what to do by its
+ * parent, and keeps its calls in a Map, as most would, or in an array whose places are used again (lib/numbered.ts: why).
  */
 import { connect, createServer } from "node:net";
 import { Packr, Unpackr } from "msgpackr";
@@ -47,26 +48,51 @@ function messages(socket, each) {
   };
 }
 
-const [role, path] = process.argv.slice(2);
+/** What waits: `put` answers its id, `take` gives it back. */
+function inMap() {
+  const map = new Map();
+  let next = 1;
+  return {
+    put(resolve) {
+      map.set(next, resolve);
+      return next++;
+    },
+    take(id) {
+      const resolve = map.get(id);
+      map.delete(id);
+      return resolve;
+    },
+  };
+}
+
+function inPlaces() {
+  const places = [];
+  const free = [];
+  return {
+    put(resolve) {
+      const id = free.pop() ?? places.length;
+      places[id] = resolve;
+      return id;
+    },
+    take(id) {
+      const resolve = places[id];
+      places[id] = undefined;
+      free.push(id);
+      return resolve;
+    },
+  };
+}
+
+const [role, path, kept] = process.argv.slice(2);
 if (role === "server") {
   createServer((socket) => {
     const send = messages(socket, ([id, value]) => send([id, value]));
   }).listen(path, () => process.send("ready"));
 } else {
   const socket = connect(path);
-  const waiting = new Map();
-  const send = messages(socket, ([id, value]) => {
-    const resolve = waiting.get(id);
-    waiting.delete(id);
-    resolve(value);
-  });
-  let next = 1;
-  const call = (value) =>
-    new Promise((resolve) => {
-      const id = next++;
-      waiting.set(id, resolve);
-      send([id, value]);
-    });
+  const waiting = kept === "map" ? inMap() : inPlaces();
+  const send = messages(socket, ([id, value]) => waiting.take(id)(value));
+  const call = (value) => new Promise((resolve) => send([waiting.put(resolve), value]));
   process.on("message", async (load) => process.send(await lanes(call, load)));
   process.send("ready");
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CageError } from "../../../runtime/errors.ts";
 import { openSite, type Site } from "./site.ts";
 
 let site: Site;
@@ -228,6 +229,16 @@ describe("what goes wrong is a page", () => {
   test("that still knows who looks at it", async () => {
     const { cookie, name } = await join();
     expect(await (await get("/nowhere", { cookie })).text()).toContain(`>${name}</a>`);
+  });
+
+  test("and Impact too busy to answer is no fault of whoever asked: 503, and when to come again", async () => {
+    const { Forum } = site.impact;
+    const { threads } = Forum;
+    const busy = new CageError("OVERLOADED", "there is too much to do", { details: { retryAfterMs: 2_500 } });
+    Object.assign(Forum, { threads: () => Promise.reject(Object.assign(busy, { name: "Refused" })) });
+    const response = await get("/");
+    Object.assign(Forum, { threads });
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "3"]);
   });
 
   test("and Orbit out of reach only means that nothing moves", async () => {

@@ -14,6 +14,7 @@ import * as web from "../../../cages/surface/web.ts";
 import { keepSecretsIn } from "../../../runtime/cage/secret.ts";
 import { CageError } from "../../../runtime/errors.ts";
 import { http } from "../../../runtime/interfaces/http/http.ts";
+import { Background } from "../../../runtime/request/background.ts";
 import type { Services } from "../../../runtime/request/request.ts";
 import { invoke } from "../../../runtime/rpc/api.ts";
 import { startComet } from "../../kit/comet.ts";
@@ -212,6 +213,7 @@ export async function openSite(): Promise<Site> {
   const services: Services = {
     node: "test",
     cage: "surface",
+    background: new Background(),
     async call(to, path, args) {
       if (!site.orbit || to.cage !== "orbit") throw new CageError("NO_SUCH_CAGE", `${to.cage} is not there`);
       return await invoke({ channels }, path, args);

@@ -6,41 +6,41 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { keptBundle } from "#lib/assets/kept.ts";
 import { createStore } from "#lib/assets/store.ts";
 
-test("an asset is named by its content, immutable, and compressed as asked", () => {
+test("an asset is named by its content, immutable, and compressed as asked", async () => {
   const store = createStore();
   const text = "body { color: red }\n".repeat(100);
   const name = store.put("site.css", text);
   expect(name).toMatch(/^site-[0-9a-f]{12}\.css$/);
   expect(store.put("site.css", text)).toBe(name);
   expect(store.put("site.css", `${text} `)).not.toBe(name);
-  const plain = store.get(name);
+  const plain = await store.get(name);
   expect(plain).toMatchObject({
     status: 200,
     headers: { "content-type": "text/css; charset=utf-8", "cache-control": expect.stringContaining("immutable") },
   });
   expect(String(plain?.body)).toBe(text);
-  const br = store.get(name, "gzip, deflate, br");
+  const br = await store.get(name, "gzip, deflate, br");
   expect(br?.headers["content-encoding"]).toBe("br");
   expect(String(brotliDecompressSync(br?.body ?? ""))).toBe(text);
-  expect(String(gunzipSync(store.get(name, "gzip")?.body ?? ""))).toBe(text);
-  expect(store.get(name, "br", `"x", ${plain?.headers["etag"]}`)).toMatchObject({
+  expect(String(gunzipSync((await store.get(name, "gzip"))?.body ?? ""))).toBe(text);
+  expect(await store.get(name, "br", `"x", ${plain?.headers["etag"]}`)).toMatchObject({
     status: 304,
     body: new Uint8Array(),
   });
 });
 
-test("what it does not have it does not answer, and names of no known kind are refused", () => {
+test("what it does not have it does not answer, and names of no known kind are refused", async () => {
   const store = createStore();
-  expect(store.get("__proto__")).toBeUndefined();
+  expect(await store.get("__proto__")).toBeUndefined();
   expect(() => store.put("x.exe", "")).toThrow("no kind that assets have");
 });
 
-test("the oldest go when the bound is reached, and what is put again counts as new", () => {
+test("the oldest go when the bound is reached, and what is put again counts as new", async () => {
   const store = createStore({ maxBytes: 25 });
   const [a, b] = [store.put("a.txt", "a".repeat(10)), store.put("b.txt", "b".repeat(10))];
   store.put("a.txt", "a".repeat(10));
   store.put("c.txt", "c".repeat(10));
-  expect([store.get(a) !== undefined, store.get(b) !== undefined]).toEqual([true, false]);
+  expect([(await store.get(a)) !== undefined, (await store.get(b)) !== undefined]).toEqual([true, false]);
 });
 
 let root: string;

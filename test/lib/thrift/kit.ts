@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Headers } from "../../../lib/thrift/header.ts";
 import { type Plan, type Plans, plansOf } from "../../../lib/thrift/plan.ts";
 import { type Schema, schemaOf } from "../../../lib/thrift/schema.ts";
 import { type ServerOptions, type ServerSession, serveConnection } from "../../../lib/thrift/server.ts";
@@ -48,6 +49,8 @@ export interface Serving {
   readonly port: number;
   readonly sessions: readonly ServerSession[];
   readonly faults: unknown[];
+  /** What came beside each call, in their order. */
+  readonly beside: Headers[];
   dial(): Promise<Socket>;
   stop(): Promise<void>;
 }
@@ -60,11 +63,13 @@ export async function serve(
   const sessions: ServerSession[] = [];
   const sockets: Socket[] = [];
   const faults: unknown[] = [];
+  const beside: Headers[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sessions.push(
       serveConnection(socket, {
         find: (name) => plans.find(name),
-        invoke: async (plan, args) => {
+        invoke: async (plan, args, headers) => {
+          beside.push(headers);
           const handler = handlers[plan.method.name];
           return handler === undefined ? args[0] : handler(...(args as never[]));
         },
@@ -72,7 +77,7 @@ export async function serve(
           const { code, message } = error as { code?: string; message: string };
           return code === undefined
             ? { code: "INTERNAL", message: "the operator has the details", open: false }
-            : { code, message, open: true };
+            : { code, message, open: true, headers: new Map([["x-code", code]]) };
         },
         fault: (error) => void faults.push(error),
         ...more,
@@ -85,6 +90,7 @@ export async function serve(
     port,
     sessions,
     faults,
+    beside,
     async dial() {
       const socket = connect({ port, host: "127.0.0.1", noDelay: true });
       sockets.push(socket);

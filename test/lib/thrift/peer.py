@@ -1,21 +1,25 @@
 """The other side of the interoperability tests: code made by `thrift --gen py`, run by Debian's python3-thrift.
 
     peer.py client PORT     calls our server; prints one JSON line a finding; a failed claim ends it with a traceback
-    peer.py server          prints the port it listens on, then echoes
+    peer.py server          prints the port it listens on, then echoes framed calls
+    peer.py header          likewise, calls of the header transport
 """
 import json
 import math
 import socket
 import sys
+import threading
 
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolFactory
 from thrift.protocol.TCompactProtocol import TCompactProtocol
+from thrift.protocol.THeaderProtocol import THeaderProtocol, THeaderProtocolFactory
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.server.TServer import TThreadedServer
 from thrift.Thrift import TApplicationException, TMessageType
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
+from thrift.transport.THeaderTransport import THeaderClientType, THeaderSubprotocolID, THeaderTransformID
 from thrift.transport.TSocket import TServerSocket, TSocket
-from thrift.transport.TTransport import TFramedTransport, TFramedTransportFactory
+from thrift.transport.TTransport import TFramedTransport, TFramedTransportFactory, TTransportFactoryBase
 
 from every import Echo
 from every.ttypes import Color, Containers, Defaults, Empty, Gone, Node, Refused, Scalars, Shape
@@ -97,6 +101,23 @@ def client(port):
     print(json.dumps({"compact": True, "calls": "ok"}))
     transport.close()
 
+    for name, number in (("binary", THeaderSubprotocolID.BINARY), ("compact", THeaderSubprotocolID.COMPACT)):
+        for packed in (False, True):
+            protocol = THeaderProtocol(TSocket("127.0.0.1", port), (THeaderClientType.HEADERS,), number)
+            protocol.trans.open()
+            if packed:
+                protocol.add_transform(THeaderTransformID.ZLIB)
+            echo = Echo.Client(protocol)
+            calls(echo)
+            calls(Echo.Client(TMultiplexedProtocol(protocol, "Echo")))
+            protocol.set_header(b"note", f"{name} {packed} ö".encode())
+            protocol.set_header(b"empty", b"")
+            refused = thrown(Refused, lambda: echo.fail("open"))
+            assert protocol.get_headers() == {b"x-code": refused.code.encode()}
+            assert echo.flag(True) is True and protocol.get_headers() == {}
+            print(json.dumps({"header": name, "packed": packed, "calls": "ok"}))
+            protocol.trans.close()
+
     transport, protocol = dial()
     unknown = thrown(TApplicationException, lambda: Echo.Client(TMultiplexedProtocol(protocol, "Nobody")).flag(True))
     print(json.dumps({"unknown": unknown.type}))
@@ -117,6 +138,17 @@ def client(port):
     transport.close()
 
 
+here = threading.local()
+
+
+class Noting(TMultiplexedProcessor):
+    """Lets a handler see the protocol of its call: there lie the headers."""
+
+    def process(self, iprot, oprot):
+        here.protocol = iprot
+        return super().process(iprot, oprot)
+
+
 class Handler:
     heard = []
 
@@ -135,6 +167,15 @@ class Handler:
     def fail(self, how):
         raise ValueError("secret")
 
+    def text(self, value):
+        if value == "headers":
+            here.protocol.set_header(b"answered", b"yes")
+            found = {key.decode(): text.decode() for key, text in here.protocol.get_headers().items()}
+            return json.dumps(found, sort_keys=True)
+        if value == "pack":
+            here.protocol.add_transform(THeaderTransformID.ZLIB)
+        return value
+
     def tell(self, what):
         self.heard.append(what)
 
@@ -150,15 +191,16 @@ class Listening(TServerSocket):
         print(self.handle.getsockname()[1], flush=True)
 
 
-def server():
-    processor = TMultiplexedProcessor()
+def server(transport, protocol):
+    processor = Noting()
     processor.registerProcessor("Echo", Echo.Processor(Handler()))
     processor.registerDefault(Echo.Processor(Handler()))
-    TThreadedServer(processor, Listening("127.0.0.1", 0), TFramedTransportFactory(), TBinaryProtocolFactory(),
-                    daemon=True).serve()
+    TThreadedServer(processor, Listening("127.0.0.1", 0), transport, protocol, daemon=True).serve()
 
 
 if sys.argv[1] == "client":
     client(int(sys.argv[2]))
+elif sys.argv[1] == "header":
+    server(TTransportFactoryBase(), THeaderProtocolFactory())
 else:
-    server()
+    server(TFramedTransportFactory(), TBinaryProtocolFactory())

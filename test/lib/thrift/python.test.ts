@@ -6,7 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect } from "vitest";
-import { ClientSession } from "../../../lib/thrift/client.ts";
+import { binary } from "../../../lib/thrift/binary.ts";
+import { type ClientOptions, ClientSession } from "../../../lib/thrift/client.ts";
+import { compact } from "../../../lib/thrift/compact.ts";
+import type { Headers } from "../../../lib/thrift/header.ts";
 import { needing } from "../../kit/needs.ts";
 import { methodOf, path, type Serving, serve } from "./kit.ts";
 
@@ -15,7 +18,7 @@ const { describe, test } = needing("thrift", "thriftForPython");
 describe("Apache's Python library", () => {
   let made: string;
   let ours: Serving | undefined;
-  let theirs: ChildProcess | undefined;
+  const theirs: ChildProcess[] = [];
   const python = (...args: string[]) =>
     spawn("/usr/bin/python3", [path("peer.py"), ...args], { env: { ...process.env, PYTHONPATH: made } });
 
@@ -24,12 +27,23 @@ describe("Apache's Python library", () => {
     execFileSync("thrift", ["-r", "--gen", "py", "-out", made, path("every.thrift")], { stdio: "ignore" });
   });
   afterAll(async () => {
-    theirs?.kill();
+    for (const child of theirs) child.kill();
     await ours?.stop();
     rmSync(made, { recursive: true, force: true });
   });
 
-  test("calls our server: every type, exceptions, oneway, multiplexed and not, strict and old envelopes, compact", async () => {
+  /** Our client's connection to a server of theirs. */
+  async function clientOf(mode: "server" | "header", options: ClientOptions = {}): Promise<ClientSession> {
+    const child = python(mode);
+    theirs.push(child);
+    child.stderr?.resume();
+    const [port] = await once(createInterface(child.stdout as NodeJS.ReadableStream), "line");
+    const socket = connect({ port: Number(port), host: "127.0.0.1" });
+    await once(socket, "connect");
+    return new ClientSession(socket, options);
+  }
+
+  test("calls our server: every type, exceptions, oneway, multiplexed and not, strict and old envelopes, compact, header", async () => {
     ours = await serve();
     const peer = python("client", String(ours.port));
     let output = "";
@@ -48,6 +62,10 @@ describe("Apache's Python library", () => {
       { strict: true, calls: "ok" },
       { strict: false, calls: "ok" },
       { compact: true, calls: "ok" },
+      { header: "binary", packed: false, calls: "ok" },
+      { header: "binary", packed: true, calls: "ok" },
+      { header: "compact", packed: false, calls: "ok" },
+      { header: "compact", packed: true, calls: "ok" },
       { unknown: 1 },
       {
         name: "scalars",
@@ -57,15 +75,16 @@ describe("Apache's Python library", () => {
         message: "Echo.scalars.value > Scalars.flag is required, but was not sent",
       },
     ]);
+    expect(ours.beside.filter((headers) => headers.size > 0).map((headers) => [...headers])).toEqual(
+      ["binary False ö", "binary True ö", "compact False ö", "compact True ö"].map((note) => [
+        ["note", note],
+        ["empty", ""],
+      ]),
+    );
   });
 
   test("is called by our client: every type, exceptions and oneway, pipelined on one connection", async () => {
-    theirs = python("server");
-    theirs.stderr?.resume();
-    const [port] = await once(createInterface(theirs.stdout as NodeJS.ReadableStream), "line");
-    const socket = connect({ port: Number(port), host: "127.0.0.1" });
-    await once(socket, "connect");
-    const session = new ClientSession(socket);
+    const session = await clientOf("server");
     const call = (name: string, ...args: unknown[]) => session.call(methodOf(name), args, { multiplexed: true });
     const scalars = {
       flag: true,
@@ -108,4 +127,37 @@ describe("Apache's Python library", () => {
     expect(await call("told")).toEqual(["one"]);
     await session.drain();
   });
+
+  for (const protocol of [binary, compact])
+    for (const packed of [false, true])
+      test(`is called over the header transport, with headers both ways: ${protocol.name}${packed ? ", packed" : ""}`, async () => {
+        const session = await clientOf("header", { protocol, packed, transport: "header" });
+        const beside: unknown[] = [];
+        const call = (name: string, value: unknown, headers?: Headers) =>
+          session.call(methodOf(name), [value], {
+            multiplexed: true,
+            ...(headers && { headers: () => headers }),
+            answered: (headers) => beside.push(...headers),
+          });
+        const numbers = Array.from({ length: 10_000 }, (_, at) => at);
+        const node = { name: "root", weight: 5, children: [{ name: "leaf", weight: 7 }] };
+        expect(await Promise.all([call("numbers", numbers), call("node", node), call("flag", true)])).toEqual([
+          numbers,
+          node,
+          true,
+        ]);
+        await expect(call("refuse", "refused")).rejects.toMatchObject({ name: "Refused", code: "TAKEN" });
+        expect(beside).toEqual([]);
+        const headers = new Map([
+          ["note", "漢字"],
+          ["empty", ""],
+          ["long", "x".repeat(5000)],
+        ]);
+        expect(JSON.parse((await call("text", "headers", headers)) as string)).toEqual(Object.fromEntries(headers));
+        expect(beside).toEqual([["answered", "yes"]]);
+        // From here on the server packs, whatever the call was.
+        await call("text", "pack");
+        expect(await call("numbers", numbers)).toEqual(numbers);
+        await session.drain();
+      });
 });

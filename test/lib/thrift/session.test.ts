@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { binary } from "../../../lib/thrift/binary.ts";
 import { ClientSession } from "../../../lib/thrift/client.ts";
+import { compact } from "../../../lib/thrift/compact.ts";
+import { type Form, noHeaders, open } from "../../../lib/thrift/header.ts";
 import { limits } from "../../../lib/thrift/limits.ts";
-import { readApplicationException, refusal } from "../../../lib/thrift/message.ts";
+import { framedAs, readApplicationException, refusal } from "../../../lib/thrift/message.ts";
 import { messageTypes } from "../../../lib/thrift/wire.ts";
 import { echoes, methodOf, type Serving, serve } from "./kit.ts";
 
@@ -33,12 +35,21 @@ function gate() {
 
 const text = methodOf("text");
 
-function callBytes(name: string, value: string, seqid: number, type: number = messageTypes.CALL): Buffer {
-  const { output } = binary;
+const plain: Form = { protocol: binary, transport: "framed", packed: false };
+
+function callBytes(
+  name: string,
+  value: string,
+  seqid: number,
+  type: number = messageTypes.CALL,
+  form = plain,
+  headers = noHeaders,
+): Buffer {
+  const { output } = form.protocol;
   output.begin();
   output.messageBegin({ name, type, seqid });
   methodOf(name).writeArgs(output, [value]);
-  return framed(output.finish());
+  return framed(framedAs(form, seqid, output.finish(), headers));
 }
 
 function framed(bytes: Buffer): Buffer {
@@ -172,16 +183,84 @@ describe("a server's connection", () => {
     expect(serving.faults).toHaveLength(1);
   });
 
+  test("answers each call in the form it came in: framed or header, binary or compact, packed or not", async () => {
+    const serving = await served();
+    const socket = await serving.dial();
+    const coming = frames(socket);
+    const long = "long ".repeat(1000);
+    for (const protocol of [binary, compact])
+      for (const packed of [false, true]) {
+        const form: Form = { protocol, transport: "header", packed };
+        socket.write(callBytes("text", long, 7, messageTypes.CALL, form, new Map([["note", "n"]])));
+        const frame = (await coming.next()).value as Buffer;
+        const opened = open(frame, limits);
+        expect(opened.form).toEqual(form);
+        expect(frame.length < 1000).toBe(packed);
+        expect(frame.readInt32BE(4)).toBe(7);
+        const input = protocol.input(opened.message);
+        input.messageBegin();
+        expect(text.readAnswer(input)).toEqual({ result: long });
+        socket.write(callBytes("text", "plain", 8));
+        expect(await take(coming, 1)).toEqual([{ seqid: 8, result: "plain" }]);
+      }
+    expect(serving.beside.map((headers) => headers.get("note"))).toEqual(
+      Array.from({ length: 8 }, (_, at) => (at % 2 === 0 ? "n" : undefined)),
+    );
+  });
+
+  test("says in an envelope what is wrong with one, and closes", async () => {
+    const serving = await served();
+    const socket = await serving.dial();
+    const coming = frames(socket);
+    // Its message went through transform 3 (snappy).
+    socket.write(framed(Buffer.from("0fff00000000000000010001030000", "hex")));
+    const { form, message } = open((await coming.next()).value as Buffer, limits);
+    expect(form).toEqual({ ...plain, transport: "header" });
+    const input = binary.input(message);
+    expect(input.messageBegin()).toEqual({ name: "", type: messageTypes.EXCEPTION, seqid: 0 });
+    expect(readApplicationException(input)).toMatchObject({ type: "INVALID_TRANSFORM" });
+    expect((await coming.next()).done).toBe(true);
+  });
+
+  test("tells a peer whose frame never ends why it closes", async () => {
+    const serving = await served(echoes, undefined, { limits: { ...limits, frameTimeoutMs: 50 } });
+    const socket = await serving.dial();
+    socket.write(Buffer.from([0, 0, 0, 9, 0x80]));
+    const coming = frames(socket);
+    const input = binary.input((await coming.next()).value as Buffer);
+    input.messageBegin();
+    expect(readApplicationException(input).message).toBe("a frame that began is not whole after 50 ms");
+    expect((await coming.next()).done).toBe(true);
+  });
+
+  test("reads no more while the calls that run hold more bytes than its limit", async () => {
+    const { handler, answer, started, count } = gate();
+    const serving = await served({ ...echoes, text: handler }, undefined, { limits: { ...limits, heldBytes: 5000 } });
+    const socket = await serving.dial();
+    const packed: Form = { protocol: binary, transport: "header", packed: true };
+    const values = ["a", "b", "c"].map((letter) => letter.repeat(3000));
+    socket.write(Buffer.concat(values.map((value, at) => callBytes("text", value, at, messageTypes.CALL, packed))));
+    await started(values[1]);
+    await new Promise(setImmediate);
+    expect(count()).toBe(2);
+    answer(values[0]);
+    await started(values[2]);
+    for (const value of values) answer(value);
+  });
+
   test("survives any bytes at all", async () => {
     const serving = await served();
     const good = callBytes("text", "good", 7);
+    const packed: Form = { protocol: compact, transport: "header", packed: true };
+    const sealed = callBytes("text", "good ".repeat(300), 7, messageTypes.CALL, packed, new Map([["a", "b"]]));
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.tuple(fc.nat({ max: good.length - 1 }), fc.integer({ min: 0, max: 255 })), { maxLength: 4 }),
+        fc.constantFrom(good, sealed),
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 4 }),
         fc.uint8Array({ maxLength: 40 }),
-        async (changes, tail) => {
-          const bytes = Buffer.from(good);
-          for (const [at, byte] of changes) bytes[at] = byte;
+        async (sound, changes, tail) => {
+          const bytes = Buffer.from(sound);
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
           const socket = await serving.dial();
           socket.on("error", () => {});
           socket.end(Buffer.concat([bytes, tail]));
@@ -189,7 +268,7 @@ describe("a server's connection", () => {
           await new Promise((resolve) => socket.once("close", resolve));
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 200 },
     );
     const socket = await serving.dial();
     socket.write(good);
@@ -309,6 +388,36 @@ describe("a client's connection", () => {
     const error = await failure(session.call(text, ["a"]));
     expect(error).toMatchObject({ code: "UNKNOWN_OUTCOME", cause: { message: expect.stringMatching(cause) } });
     await session.closed;
+  });
+
+  test("sends envelopes where it is told to, with what is to go beside each call as it is when that leaves", async () => {
+    const serving = await served();
+    const session = new ClientSession(await serving.dial(), { transport: "header", protocol: compact, packed: true });
+    let count = 0;
+    const headers = () => new Map([["count", String(++count)]]);
+    const long = "long ".repeat(1000);
+    expect(await session.call(text, [long], { headers })).toBe(long);
+    expect(await session.call(text, ["short"], { headers })).toBe("short");
+    expect(await session.call(text, ["none"])).toBe("none");
+    expect(serving.beside.map((each) => [...each])).toEqual([[["count", "1"]], [["count", "2"]], []]);
+  });
+
+  test("tells what came beside an answer, also when that is an exception", async () => {
+    const serving = await served();
+    const session = new ClientSession(await serving.dial(), { transport: "header" });
+    const beside: unknown[] = [];
+    const answered = (headers: ReadonlyMap<string, string>) => beside.push(...headers);
+    expect((await failure(session.call(methodOf("fail"), ["open"], { answered }))).code).toBe("LOW_STOCK");
+    expect(await session.call(text, ["nothing beside"], { answered })).toBe("nothing beside");
+    expect(beside).toEqual([["x-code", "LOW_STOCK"]]);
+  });
+
+  test("refuses headers that no envelope has room for, of that call alone", async () => {
+    const serving = await served();
+    const session = new ClientSession(await serving.dial(), { transport: "header" });
+    const headers = () => new Map([["a", "x".repeat(300_000)]]);
+    expect((await failure(session.call(text, ["a"], { headers }))).code).toBe("TOO_LARGE");
+    expect(await session.call(text, ["b"])).toBe("b");
   });
 
   test("drains: what is under way is answered, what comes after is refused", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Bulkheads } from "../../../runtime/cage/bulkheads.ts";
 import type { Stop } from "../../../runtime/engine/engine.ts";
-import type { Request } from "../../../runtime/request/request.ts";
+import type { Request, Target } from "../../../runtime/request/request.ts";
 import { asRequest } from "../../kit/request.ts";
 
 /** A target that answers when told; like any engine it stops waiting when its caller does. */
@@ -113,6 +113,77 @@ describe("calls of other cages", () => {
       await expect.poll(() => shop.asked.length).toBe(2);
       for (const each of shop.asked) each.answer("ok");
       expect(await Promise.all(calls)).toEqual(["ok", "ok"]);
+    });
+  });
+
+  describe("whose answer is a stream", () => {
+    const one = () => {
+      const bulkheads = new Bulkheads();
+      bulkheads.configure({ shop: { running: 1, waiting: 0 } });
+      const over: { error: unknown; items: number | undefined }[] = [];
+      const done = (error: unknown, items?: number) => {
+        over.push({ error, items });
+        return error;
+      };
+      const stream = (request: Request, items: AsyncIterable<unknown>, to: Partial<Target> = {}) =>
+        bulkheads.call<AsyncIterable<unknown>>(
+          request,
+          { cage: "shop", ...to },
+          { what: "the call of shop.list", send: async () => items, done },
+        );
+      const running = () => bulkheads.status()[0]?.running;
+      return { bulkheads, over, stream, running };
+    };
+    async function* numbers() {
+      yield 1;
+      yield 2;
+    }
+
+    it("keep their place until it ended, and are done then, with their items counted", async () => {
+      const { bulkheads, over, stream, running } = one();
+      await asRequest(async (request) => {
+        const items = (await stream(request, numbers()))[Symbol.asyncIterator]();
+        expect((await items.next()).value).toBe(1);
+        expect([running(), over]).toEqual([1, []]);
+        await expect(call(bulkheads, request, "shop", quick)).rejects.toMatchObject({ code: "OVERLOADED" });
+        await items.next();
+        expect((await items.next()).done).toBe(true);
+        expect([running(), over]).toEqual([0, [{ error: undefined, items: 2 }]]);
+        expect(await call(bulkheads, request, "shop", quick)).toBe("at once");
+      });
+    });
+
+    it("are done when their taker leaves, or the stream fails", async () => {
+      const { over, stream, running } = one();
+      await asRequest(async (request) => {
+        for await (const _ of await stream(request, numbers())) break;
+        expect([running(), over]).toEqual([0, [{ error: undefined, items: 1 }]]);
+        async function* broken() {
+          yield 1;
+          throw new Error("broken");
+        }
+        const all = async () => {
+          for await (const _ of await stream(request, broken()));
+        };
+        await expect(all()).rejects.toThrow("broken");
+        expect([running(), over[1]]).toMatchObject([0, { error: { message: "broken" }, items: 1 }]);
+      });
+    });
+
+    it("are done when their wait is stopped, and at its deadline, though nobody takes any of it", async () => {
+      const { over, stream, running } = one();
+      await asRequest(async (request) => {
+        const end = new AbortController();
+        await stream(request, numbers(), { signal: end.signal });
+        end.abort();
+        expect([running(), over]).toMatchObject([0, [{ error: { code: "CANCELLED" }, items: 0 }]]);
+        await stream(request, numbers(), { timeoutMs: 20 });
+        await expect.poll(() => over[1]).toMatchObject({ error: { code: "EXPIRED" }, items: 0 });
+        expect(running()).toBe(0);
+      });
+      await asRequest((request) => stream(request, numbers()), 50);
+      await expect.poll(() => over[2]).toMatchObject({ error: { code: "EXPIRED" } });
+      expect(running()).toBe(0);
     });
   });
 });

@@ -37,6 +37,21 @@ describe("a cage's configuration", () => {
     expect(await plan(undefined)).toMatchObject({ interfaces: [], resources: [], timeoutMs: 10_000 });
   });
 
+  it("bounds background work, by default as an interface", async () => {
+    expect(await plan({})).toMatchObject({ background: { running: 1_000, waiting: 1_000 } });
+    expect(await plan({ background: { running: 5 } })).toMatchObject({ background: { running: 5, waiting: 1_000 } });
+    expect(await failure({ background: { runing: 5 } })).toBe(
+      "config/shop.ts: background.runing: unknown key; did you mean 'running'?",
+    );
+  });
+
+  it("bounds the calls that it answers", async () => {
+    expect(await plan({})).toMatchObject({ called: { timeoutMs: 60_000, running: 4_096, waiting: 4_096 } });
+    expect(await plan({ called: { running: { min: 2, max: 9 } } })).toMatchObject({
+      called: { timeoutMs: 60_000, running: { min: 2, max: 9 }, waiting: 4_096 },
+    });
+  });
+
   it("takes the protocol's options with their defaults", async () => {
     const { interfaces } = await plan({ interfaces: { web: { protocol: "http", port: 80, timeoutMs: 5 } } });
     expect(interfaces[0]).toMatchObject({ name: "web", options: { port: 80, host: "127.0.0.1" }, timeoutMs: 5 });

@@ -94,7 +94,10 @@ describe("metrics", () => {
   it("measures calls by the cage called", () => {
     events.emit("call.done", { cage: "core", path: "a", durationMs: 2, error: undefined });
     events.emit("call.done", { cage: "core", path: "b", durationMs: 4, error: new CageError("UNAVAILABLE", "gone") });
-    expect(metrics.snapshot().calls).toMatchObject([{ cage: "core", success: 1, failure: 1 }]);
+    expect(metrics.snapshot().calls).toMatchObject([{ cage: "core", success: 1, failure: 1, items: 0 }]);
+    for (const items of [3, 4])
+      events.emit("call.done", { cage: "core", path: "list", durationMs: 1, items, error: undefined });
+    expect(metrics.snapshot().calls).toMatchObject([{ cage: "core", success: 3, items: 7 }]);
   });
 
   it("remembers reloads, the failed ones with their code frame", () => {

@@ -306,6 +306,7 @@ describe("the comet interface", () => {
     const { url } = await start({}, { maxSessions: 2 });
     await handshake(url);
     await handshake(url);
-    expect((await fetch(`${url}/handshake`, { method: "POST", body: "{}" })).status).toBe(503);
+    const refused = await fetch(`${url}/handshake`, { method: "POST", body: "{}" });
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
   });
 });

@@ -16,6 +16,7 @@ let made: Interface | undefined;
 let module: Record<string, unknown>;
 let swap: () => void;
 let client: unknown;
+let host: Host;
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), "outbox-"));
@@ -32,21 +33,24 @@ afterEach(async () => {
 const lease: Lease = {
   id: 1,
   module: () => module,
-  resource: () => client,
+  resource: () => undefined,
   config: {},
   again: () => lease,
   release: () => {},
 };
 const start = async (options: object = {}) => {
   const listeners: (() => void)[] = [];
-  const host = new Host({
+  host = new Host({
     name: "events",
     cage: "shop",
     timeoutMs: 5_000,
-    running: 10,
+    running: 1,
     waiting: 10,
     services: {} as Services,
-    lease: () => lease,
+    lease: () => {
+      const held = client;
+      return { ...lease, resource: () => held };
+    },
     listen: () => Promise.reject(new Error("none")),
     onSwap: (listener) => {
       listeners.push(listener);
@@ -209,4 +213,24 @@ test("a module without deliver, and a resource without outbox, are failed reques
     "cages/shop/events.ts exports no function deliver(rows)",
     "interface events: resource a has no outbox; name one of protocol partitions or sqlite",
   ]);
+});
+
+test("a swap that comes while it still looks for outboxes of the generation before is not missed", async () => {
+  const other = await openStore(join(dir, "b.sqlite"), { name: "b", migrations: [], bucketed: false });
+  await other.transaction({ bucket: 0 }, (tx) => tx.enlist("event", "k7", 7));
+  const to = receiver();
+  module = { deliver: to.deliver };
+  // Its look takes its generation, and waits for the only slot.
+  await start();
+  let free = () => {};
+  const busy = host.serve({ label: "busy" }, () => new Promise<void>((resolve) => (free = resolve)));
+  await expect.poll(() => host.gate.waiting).toBe(1);
+  client = { outboxes: [other.outbox] };
+  swap();
+  await new Promise(setImmediate);
+  free();
+  await busy;
+  expect(await to.rows(1)).toEqual([7]);
+  await made?.drain();
+  await other.close();
 });

@@ -6,7 +6,7 @@ import type planet from "../../../cages/impact/planet.thrift";
 import { binary } from "../../../lib/thrift/binary.ts";
 import { readApplicationException } from "../../../lib/thrift/message.ts";
 import type { ThriftClient } from "../../../lib/thrift/typed.ts";
-import { CageError } from "../../../runtime/errors.ts";
+import { CageError, Overloaded } from "../../../runtime/errors.ts";
 import type { Handler, Interface } from "../../../runtime/interfaces/interface.ts";
 import { thrift } from "../../../runtime/interfaces/thrift.ts";
 import { current } from "../../../runtime/request/request.ts";
@@ -45,16 +45,16 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-async function serve(services: Record<string, Handler>, more: Record<string, unknown> = {}) {
-  const made = createHost({ idl, services });
+async function serve(services: Record<string, Handler>, more: Record<string, unknown> = {}, text = idl) {
+  const made = createHost({ idl: text, services });
   const door = thrift.create(thrift.options.parse({ port: 0, ...more }), made.host);
   await door.start();
   open.push(() => door.stop());
   return { ...made, door, port: Number(new URL(door.url as string).port) };
 }
 
-async function client(port: number, text = idl) {
-  const options = resource.options.parse({ port, idl: text });
+async function client(port: number, text = idl, more: Record<string, unknown> = {}) {
+  const options = resource.options.parse({ port, idl: text, ...more });
   const made = await resource.open(options, { name: "impact", cage: "test", stateDir: "" });
   open.push(() => made.close());
   return made.client as unknown as ThriftClient<typeof planet>;
@@ -152,6 +152,98 @@ describe("a call", () => {
   });
 });
 
+describe("a call over the header transport", () => {
+  const header = { transport: "header" };
+  const local = { trusted: ["127.0.0.1"] };
+
+  async function crossed(service: Record<string, unknown>, asking: Record<string, unknown> = header, timeoutMs = 5000) {
+    let there = {} as { trace: string; parent: string | undefined; level: string; remaining: number };
+    const look = () => {
+      const { trace, logLevel, remaining } = current();
+      there = { trace: trace.id, parent: trace.parent, level: logLevel, remaining };
+      return rating;
+    };
+    const { port } = await serve({ Forum: { ...forum, rate: look } }, service);
+    const { Forum } = await client(port, idl, asking);
+    return await asRequest(async (request) => {
+      request.logLevel = "debug";
+      expect(await Forum.rate("s", "x", 1)).toEqual(rating);
+      return { here: request, there };
+    }, timeoutMs);
+  }
+
+  test.each(["binary", "compact"])(
+    "(%s) goes on with its caller's trace, level and time at a service that trusts it",
+    async (encoding) => {
+      const { here, there } = await crossed(local, { ...header, encoding });
+      expect(there).toMatchObject({ trace: here.trace.id, parent: here.trace.span, level: "debug" });
+      expect(there.remaining).toBeLessThanOrEqual(5000);
+    },
+  );
+
+  test("of a stranger goes on with its trace only", async () => {
+    const { here, there } = await crossed({});
+    expect(there).toMatchObject({ trace: here.trace.id, level: "info" });
+    expect(there.remaining).toBeGreaterThan(5000);
+  });
+
+  test("has no more time than the interface gives, however much its caller has", async () => {
+    const { there } = await crossed({ ...local, timeoutMs: 2000 }, header, 60_000);
+    expect(there.remaining).toBeLessThanOrEqual(2000);
+  });
+
+  test("finds its time by the name that both sides configured", async () => {
+    const name = { deadlineHeader: "client_timeout" };
+    expect((await crossed({ ...local, ...name }, { ...header, ...name })).there.remaining).toBeLessThanOrEqual(5000);
+    expect((await crossed(local, { ...header, ...name })).there.remaining).toBeGreaterThan(5000);
+  });
+
+  test("goes packed where that is configured, which the framed transport cannot", async () => {
+    const { port } = await serve({ Forum: { ...forum, thread: () => ({ ...page, posts: Array(50).fill(post) }) } });
+    const { Forum } = await client(port, idl, { ...header, compress: true });
+    expect((await asRequest(() => Forum.thread("s".repeat(5000), "t"))).posts).toHaveLength(50);
+    expect(() => resource.options.parse({ port, idl, compress: true })).toThrow('transport: \\"header\\"');
+  });
+
+  test("that is refused for now learns when to ask again", async () => {
+    const full = () => {
+      throw new Overloaded("too much to do", { details: { retryAfterMs: 700 } });
+    };
+    const text = "service Full { void now() }";
+    const { port } = await serve({ Forum: { ...forum, rate: full } });
+    const { Forum } = await client(port, idl, header);
+    await expect(asRequest(() => Forum.rate("s", "x", 1))).rejects.toMatchObject({
+      name: "Refused",
+      code: "OVERLOADED",
+      details: { retryAfterMs: 700 },
+    });
+    const bare = await serve({ Full: { now: full } }, {}, text);
+    const { Full } = (await client(bare.port, text, header)) as unknown as {
+      Full: { now(): Promise<void> };
+    };
+    await expect(asRequest(() => Full.now())).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: 700 },
+    });
+  });
+});
+
+test("a framed call that is refused for now learns when to ask again from an exception that has a field for it", async () => {
+  const text = `exception Refused { 1: string code, 2: string message, 3: optional i32 retryAfterMs }
+    service Full { void now() throws (1: Refused refused) }`;
+  const now = () => {
+    throw new Overloaded("too much to do", { details: { retryAfterMs: 700 } });
+  };
+  const { port } = await serve({ Full: { now } }, {}, text);
+  const { Full } = (await client(port, text)) as unknown as {
+    Full: { now(): Promise<void> };
+  };
+  await expect(asRequest(() => Full.now())).rejects.toMatchObject({
+    code: "OVERLOADED",
+    details: { retryAfterMs: 700 },
+  });
+});
+
 describe("a generation", () => {
   test("with another IDL answers the next call; the call that runs ends as it began", async () => {
     let finish: (value: unknown) => void = nobody;
@@ -213,6 +305,15 @@ describe("bytes that are no call", () => {
     const input = binary.input(answer.subarray(4));
     expect(input.messageBegin().type).toBe(3);
     expect(["PROTOCOL_ERROR", "INVALID_MESSAGE_TYPE"]).toContain(readApplicationException(input).type);
+  });
+
+  test("that stop inside a frame end the connection when their time is over", async () => {
+    const { port } = await serve({ Forum: forum }, { frameTimeoutMs: 50 });
+    const socket = await dial(port);
+    socket.write(Buffer.from([0, 0, 1, 0, 1, 2, 3]));
+    const input = binary.input((await everything(socket)).subarray(4));
+    input.messageBegin();
+    expect(readApplicationException(input).message).toBe("a frame that began is not whole after 50 ms");
   });
 
   test("that stop inside a frame hold nothing up: the interface stops", async () => {

@@ -20,6 +20,9 @@ function crowd(range: Range, callers = 10_000) {
   return {
     server,
     limit: () => limit.limit,
+    fail(samples: number, heldMs: number): void {
+      for (let n = 0; n < samples; n++) limit.sample(heldMs, limit.limit, true);
+    },
     run(samples: number): void {
       for (let n = 0; n < samples; n++) {
         fill();
@@ -33,6 +36,18 @@ function crowd(range: Range, callers = 10_000) {
 }
 
 describe("an adaptive limit", () => {
+  it("learns nothing from a burst of failures that come at once, and from late ones as from anything late", () => {
+    const { run, limit, fail } = crowd({ min: 4, max: 1_000 });
+    run(20_000);
+    const before = limit();
+    fail(5_000, 0.05);
+    expect(limit()).toBe(before);
+    run(2_000);
+    expect(limit()).toBeGreaterThanOrEqual(40);
+    fail(250, 1_000);
+    expect(limit()).toBeLessThan(40);
+  });
+
   it("finds the knee of a server, from far below", () => {
     const { run, limit } = crowd({ min: 4, max: 1_000 });
     run(20_000);

@@ -1,7 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { CageError } from "../../../runtime/errors.ts";
-import { events } from "../../../runtime/health/events.ts";
-import { background } from "../../../runtime/request/background.ts";
 import { current, type Lease, Request, run, type Services, within } from "../../../runtime/request/request.ts";
 
 const services = {} as Services;
@@ -59,43 +57,5 @@ describe("a request", () => {
     expect(held.holds).toBe(0);
     expect(() => one.lease).toThrow(/background/);
     expect(one.generation).toBe(1);
-  });
-
-  it("keeps its generation for what it hands to background, until that is done", async () => {
-    const held = lease();
-    const one = request(1_000, held);
-    const done = new Promise<void>((resolve) => {
-      run(one, () =>
-        background(async () => {
-          await Promise.resolve();
-          expect(current().generation).toBe(1);
-          expect(held.holds).toBe(1);
-          resolve();
-        }),
-      );
-    });
-    one.end();
-    await done;
-    await new Promise(setImmediate);
-    expect(held.holds).toBe(0);
-  });
-
-  it("keeps its generation for background work past its deadline too, until that has really ended", async () => {
-    const held = lease();
-    const one = request(1_000, held);
-    let end = () => {};
-    const released = new Promise<void>((resolve) => {
-      const off = events.on("request.done", ({ error }) => {
-        off();
-        expect(error).toMatchObject({ code: "EXPIRED" });
-        resolve();
-      });
-    });
-    run(one, () => background(() => new Promise<void>((resolve) => (end = resolve)), { timeoutMs: 20 }));
-    one.end();
-    await released;
-    expect(held.holds).toBe(1);
-    end();
-    await expect.poll(() => held.holds).toBe(0);
   });
 });

@@ -66,10 +66,23 @@ describe("journal", () => {
     open({ maxOpen: 3 });
     const answers = await Promise.allSettled(["a", "b", "c", "d"].map((id) => journal.enqueue(call(id))));
     expect(answers.map((answer) => answer.status)).toEqual(["fulfilled", "fulfilled", "fulfilled", "rejected"]);
-    expect((answers[3] as PromiseRejectedResult).reason).toMatchObject({ code: "OVERLOADED" });
+    expect((answers[3] as PromiseRejectedResult).reason).toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: 10_000 },
+    });
     expect(await journal.enqueue(call("a"))).toEqual({ id: "a", duplicate: true });
     await journal.write((db) => db.run(sql`update calls set state = 'done' where id = 'b'`));
     expect(await journal.enqueue(call("d"))).toEqual({ id: "d", duplicate: false });
+  });
+
+  it("refuses writes that the disk does not keep up with, and says when it will have", async () => {
+    open();
+    const writes = Array.from({ length: 20_001 }, () => journal.write(() => undefined));
+    await expect(writes.pop()).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: expect.toSatisfy((ms: number) => ms >= 1) },
+    });
+    await Promise.all(writes);
   });
 
   it("refuses arguments that are too large, with both sizes", async () => {

@@ -135,7 +135,7 @@ describe("a call that fails", () => {
 describe("a breaker", () => {
   it("opens after failures in a row, refuses at once, lets one call try, and closes when that succeeds", async () => {
     const { balance, clock } = balanced();
-    for (let n = 0; n < 5; n++) await expect(balance.call(peers("a"), fails("EXPIRED"), once)).rejects.toThrow();
+    for (let n = 0; n < 5; n++) await expect(balance.call(peers("a"), fails("UNAVAILABLE"), once)).rejects.toThrow();
     const send = vi.fn(async () => "well");
     const refused = await balance.call(peers("a"), send, once).catch((error: CageError) => error);
     expect(refused).toMatchObject({ code: "UNAVAILABLE", retryable: true });
@@ -149,6 +149,55 @@ describe("a breaker", () => {
     finish();
     await probe;
     expect(await balance.call(peers("a"), send, once)).toBe("well");
+  });
+
+  describe("and calls that ran out of time", () => {
+    const world = () => {
+      const { balance, clock } = balanced();
+      const call = (ms: number, failure?: () => Promise<never>) =>
+        balance
+          .call(
+            peers("a"),
+            async () => {
+              clock.ms += ms;
+              await failure?.();
+            },
+            once,
+          )
+          .catch((error: CageError) => error.code);
+      return { call, clock, breaker: () => balance.states()[0]?.breaker };
+    };
+
+    it("opens when they waited as long as its slowest answer lately took, or 100 ms before the first", async () => {
+      const fresh = world();
+      for (let n = 0; n < 5; n++) await fresh.call(100, fails("EXPIRED"));
+      expect(fresh.breaker()).toBe("open");
+      const known = world();
+      await known.call(5);
+      await known.call(800);
+      for (let n = 0; n < 5; n++) await known.call(800, fails("EXPIRED"));
+      expect(known.breaker()).toBe("open");
+    });
+
+    it("stays closed when their callers had less patience than that, however many they are", async () => {
+      const { call, breaker } = world();
+      for (let n = 0; n < 50; n++) await call(20, fails("EXPIRED"));
+      expect(breaker()).toBe("closed");
+      for (let n = 0; n < 8; n++) {
+        await call(800);
+        for (let m = 0; m < 10; m++) await call(200, fails("EXPIRED"));
+      }
+      expect(breaker()).toBe("closed");
+    });
+
+    it("opens on an instance that has been silent so long that what it took before is forgotten", async () => {
+      const { call, breaker } = world();
+      await call(2_000);
+      for (let n = 0; n < 10; n++) await call(200, fails("EXPIRED"));
+      expect(breaker()).toBe("closed");
+      for (let n = 0; n < 200 && breaker() === "closed"; n++) await call(200, fails("EXPIRED"));
+      expect(breaker()).toBe("open");
+    });
   });
 
   it("stays open for longer each time the try fails, up to a bound", async () => {

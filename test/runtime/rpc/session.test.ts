@@ -154,7 +154,10 @@ describe("a peer that does not read", () => {
     for (let n = 0; n < 60; n++) session.publish("news", megabyte);
     expect(socket.writableLength).toBeLessThan(most);
     expect(session.ended).toBe(false);
-    await expect(session.call("m.f", [], carry)).rejects.toMatchObject({ code: "OVERLOADED" });
+    await expect(session.call("m.f", [], carry)).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: limits.refusedMs },
+    });
   });
 
   it("loses its connection when it asks on and on", async () => {
