@@ -13,7 +13,7 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
+import { type Engine, type Kept, type KeptStatus, type Line, stopOf } from "../engine/engine.ts";
 import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -351,6 +351,11 @@ export class Cage {
 
   async openInterfaces(): Promise<OpenInterface[]> {
     return await this.#interfaces.values();
+  }
+
+  /** How the connections that it keeps open to others, to be called over, stand. */
+  async dials(): Promise<KeptStatus[]> {
+    return (await this.#dialled.values()).map(({ status }) => status);
   }
 
   /** Opens an interface that the configuration names, as a test that wants to ask it does; an open one is kept. */

@@ -11,7 +11,7 @@ import { current, type Request, type Target } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { isStream } from "../rpc/stream.ts";
 import { permit } from "./allow.ts";
-import { Bulkheads, type Sending } from "./bulkheads.ts";
+import { Bulkheads, type CallLimits, type Sending } from "./bulkheads.ts";
 import { Host, type HostOptions } from "./host.ts";
 
 export interface CallsOptions {
@@ -42,13 +42,7 @@ export class Calls {
     this.in = new Host({ ...options.host, name: "rpc", ...defaultCalledLimits });
   }
 
-  configure({
-    called,
-    calls,
-  }: {
-    readonly called: CalledLimits;
-    readonly calls: Parameters<Bulkheads["configure"]>[0];
-  }) {
+  configure({ called, calls }: { called: CalledLimits; calls: Readonly<Record<string, CallLimits>> }): void {
     this.in.resize(called);
     this.out.configure(calls);
   }
@@ -90,7 +84,6 @@ class Outgoing implements Sending<unknown> {
   readonly #to: Target;
   readonly #path: string;
   readonly #args: readonly unknown[];
-  readonly #startedAt = performance.now();
 
   constructor(engine: Engine, request: Request, to: Target, path: string, args: readonly unknown[]) {
     this.#engine = engine;
@@ -109,13 +102,12 @@ class Outgoing implements Sending<unknown> {
     return this.#engine.call(this.#to, this.#path, this.#args, { remainingMs, trace, logLevel }, stop);
   }
 
-  done(error: unknown, items?: number): unknown {
+  done(error: unknown, items: number | undefined, durationMs: number): unknown {
     const request = this.#request;
     const told =
       error instanceof Expired && error === request.stopped
         ? new Expired(`${this.what}: the deadline of ${request.label} passed`, { cause: error })
         : error;
-    const durationMs = performance.now() - this.#startedAt;
     events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, items, error: told });
     return told;
   }

@@ -26,6 +26,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
       heapBytes: memory.heapUsed,
       running: (await cage.running()).length,
       interfaces: (await selfApi(cage).describe()).interfaces,
+      dials: await cage.dials(),
       restart: await cage.stale.look(),
       broken: cage.loader.failure
         ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }

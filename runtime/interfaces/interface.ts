@@ -35,8 +35,8 @@ import type { Answer, Answers } from "./answers.ts";
 export interface Interface {
   /** Where it can be reached, for people; undefined when that has no meaning. */
   readonly url: string | undefined;
-  /** What else its operator may want to see: when a schedule fires next. Plain JSON. */
-  readonly status?: Readonly<Record<string, unknown>>;
+  /** What else its operator may want to see, by name: when a schedule fires next. null: there is nothing to say. */
+  readonly status?: Readonly<Record<string, string | number | null>> | undefined;
   start(): Promise<void>;
   drain(): Promise<void>;
   stop(): Promise<void>;

@@ -76,6 +76,14 @@ class Rpc implements Interface {
     return path === undefined ? `rpc://${host}:${this.#port}` : `rpc+unix:${path}`;
   }
 
+  /** Which of those that are to dial in have. */
+  get status(): Readonly<Record<string, string>> | undefined {
+    if (this.#options.reverse.length === 0) return undefined;
+    const here = new Set([...this.#sessions.keys()].flatMap(({ peer }) => (this.#isReverse(peer) ? [peer.cage] : [])));
+    const absent = this.#options.reverse.filter((cage) => !here.has(cage));
+    return { dialledIn: [...here].join(" ") || "nobody", ...(absent.length > 0 ? { absent: absent.join(" ") } : {}) };
+  }
+
   async start(): Promise<void> {
     const { host, port = 0, path } = this.#options;
     this.#port = (await this.#host.listen(this.#server, path === undefined ? { host, port } : { path })).port;
@@ -100,7 +108,7 @@ class Rpc implements Interface {
     late.abort();
   }
 
-  #isReverse(peer: Instance | undefined): boolean {
+  #isReverse(peer: Instance | undefined): peer is Instance {
     return peer !== undefined && this.#options.reverse.includes(peer.cage);
   }
 

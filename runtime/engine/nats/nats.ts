@@ -71,6 +71,7 @@ export class Nats implements Beyond {
   /** It may not join. */
   #refused: CageError | undefined;
   #announcing = false;
+  #joining: Promise<void> | undefined;
 
   constructor(given: NatsJoining) {
     const { options, me, root } = given;
@@ -84,7 +85,7 @@ export class Nats implements Beyond {
       root,
       name: `${me.node}.${me.cage}${this.#process === 1 ? "" : `#${this.#process}`}`,
       inbox: this.#subjects.inbox,
-      up: () => this.#join(),
+      up: () => (this.#joining = this.#join()),
       down: (why) => this.#cutOff(why),
       denied: (subject) => this.#denied(subject),
     });
@@ -110,7 +111,9 @@ export class Nats implements Beyond {
   }
 
   async look(): Promise<void> {
-    if (this.#refused !== undefined) throw this.#refused;
+    // On a new connection those who are there have to answer first.
+    await this.#joining?.catch(() => {});
+    this.#ensureAllowed();
     await this.#client.flush();
   }
 
@@ -248,7 +251,7 @@ export class Nats implements Beyond {
   }
 
   /** The connection is gone, and with it all that went through it. */
-  #cutOff(why: CageError): void {
+  #cutOff(why: Unavailable): void {
     this.#announcing = false;
     this.#roster.clear();
     this.#bucket.forget();
@@ -257,9 +260,13 @@ export class Nats implements Beyond {
 
   // --- tunnels -----------------------------------------------------------------------------------------------------
 
+  #ensureAllowed(): void {
+    if (this.#refused !== undefined) throw new Unavailable(this.#refused.message, { cause: this.#refused });
+  }
+
   #ensureUp(): void {
-    const why = this.#refused ?? this.#client.down;
-    if (why !== undefined) throw why;
+    this.#ensureAllowed();
+    if (this.#client.down !== undefined) throw this.#client.down;
     if (this.#tunnels.size >= mostTunnels)
       throw new CageError("OVERLOADED", `${mostTunnels} connections to other instances are open here`);
   }
