@@ -61,6 +61,8 @@ export interface ServerSession {
 
 /** A client idle for so long is not about to ask: one under load asks again within milliseconds. */
 const quietMs = 400;
+/** One that was at it when the drain began; on a machine that is starved it asks again less soon. */
+const busyMs = 2_000;
 /** A client that is never idle, and cannot be told. */
 const patienceMs = 5_000;
 
@@ -123,7 +125,8 @@ class Connection implements ServerSession {
     const since = performance.now();
     const look = (): void => {
       const now = performance.now();
-      const quiet = this.#running === 0 && now - this.#heardAt > quietMs;
+      const idleMs = this.#heardAt < since - quietMs ? quietMs : busyMs;
+      const quiet = this.#running === 0 && now - this.#heardAt > idleMs;
       // Who was told goodbye closes by itself.
       if (this.#ours === undefined && (quiet || now - since > patienceMs)) this.#close();
     };

@@ -84,7 +84,6 @@ class Outgoing implements Sending<unknown> {
   readonly #to: Target;
   readonly #path: string;
   readonly #args: readonly unknown[];
-  readonly #startedAt = performance.now();
 
   constructor(engine: Engine, request: Request, to: Target, path: string, args: readonly unknown[]) {
     this.#engine = engine;
@@ -103,13 +102,12 @@ class Outgoing implements Sending<unknown> {
     return this.#engine.call(this.#to, this.#path, this.#args, { remainingMs, trace, logLevel }, stop);
   }
 
-  done(error: unknown, items?: number): unknown {
+  done(error: unknown, items: number | undefined, durationMs: number): unknown {
     const request = this.#request;
     const told =
       error instanceof Expired && error === request.stopped
         ? new Expired(`${this.what}: the deadline of ${request.label} passed`, { cause: error })
         : error;
-    const durationMs = performance.now() - this.#startedAt;
     events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, items, error: told });
     return told;
   }

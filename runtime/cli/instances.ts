@@ -6,7 +6,7 @@ import type { CanaryStatus } from "../cage/canary.ts";
 import { askControl } from "../cage/control.ts";
 import { cagesOf, isName, type Paths, socketOf } from "../cage/paths.ts";
 import type { Outdated } from "../cage/stale.ts";
-import type { Status } from "../cage/supervisor.ts";
+import type { Status } from "../cage/status.ts";
 import type { KeptStatus } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
 import type { Interface } from "../interfaces/interface.ts";

@@ -133,12 +133,13 @@ export class Joined implements Engine {
   }
 
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    const places = this.#placesOf(to);
+    const at = performance.now();
+    const places = this.#placesOf(to, at);
     if (places.length === 0) return this.#callUnlisted(to, path, args, carry, stop);
     const [only] = places;
     const session = only !== undefined && places.length === 1 ? this.#open(only) : undefined;
     if (only !== undefined && session !== undefined && to.via !== "all")
-      return this.#ask(only, session, path, args, carry, stop);
+      return this.#ask(only, session, at, path, args, carry, stop);
     return this.#callAmong(places, to, path, args, carry, stop);
   }
 
@@ -187,9 +188,17 @@ export class Joined implements Engine {
   }
 
   /** One promise from here to the answer: each costs a tenth of a call. */
-  #ask(place: Place, session: Line, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
+  #ask(
+    place: Place,
+    session: Line,
+    at: number,
+    path: string,
+    args: readonly unknown[],
+    carry: Carry,
+    stop?: Stop,
+  ): Promise<unknown> {
     return new Promise<unknown>((resolve, reject) => {
-      const attempt = this.#balance.begin(place);
+      const attempt = this.#balance.begin(place, at);
       session.ask(path, args, carry, stop, {
         resolve(value) {
           attempt.answered();
@@ -274,8 +283,7 @@ export class Joined implements Engine {
   }
 
   /** Where a cage can be called, as far as is known. */
-  #placesOf({ cage, node }: Target): readonly Place[] {
-    const now = performance.now();
+  #placesOf({ cage, node }: Target, now = performance.now()): readonly Place[] {
     if (now - this.#seenAt > seenMs) {
       this.#seenAt = now;
       this.#places.clear();

@@ -13,15 +13,15 @@ import type { Bench } from "./run.ts";
 export const bench: Bench = {
   async run({ quick }) {
     const kills = quick ? 1 : 8;
-    const [web, thrift] = (await freePorts(2)) as [number, number];
-    const project = createProject(underLoad({ web, thrift }));
+    const [web, thrift, load] = (await freePorts(3)) as [number, number, number];
+    const project = createProject(underLoad({ web, thrift, load }));
     try {
       await project.ok("start", "--no-watch");
       const status = async (): Promise<InstanceStatus> => {
         const rows = JSON.parse(await project.ok("list", "--json")) as InstanceStatus[];
         return rows.find((row) => row.cage === "shop") as InstanceStatus;
       };
-      const traffic = await startTraffic(project, { web, thrift });
+      const traffic = await startTraffic(project, { web, thrift, load });
       const rows: string[][] = [["KILLED", "FAILED", "LAST SERVED AGAIN MS"]];
       let longest = 0;
       for (let kill = 0; kill < kills; kill++) {

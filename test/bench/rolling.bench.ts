@@ -15,11 +15,11 @@ import type { Bench } from "./run.ts";
 export const bench: Bench = {
   async run({ quick }) {
     const restarts = quick ? 1 : 20;
-    const [web, thrift] = (await freePorts(2)) as [number, number];
-    const project = createProject(underLoad({ web, thrift }));
+    const [web, thrift, load] = (await freePorts(3)) as [number, number, number];
+    const project = createProject(underLoad({ web, thrift, load }));
     try {
       await project.ok("start", "--no-watch");
-      const traffic = await startTraffic(project, { web, thrift });
+      const traffic = await startTraffic(project, { web, thrift, load });
       // Warm, all of it.
       await traffic.take(quick ? 500 : 3_000);
       const quiet = await traffic.take(quick ? 2_000 : 20_000);

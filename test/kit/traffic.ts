@@ -25,6 +25,8 @@ import { eventually, type Project } from "./project.ts";
 export interface Ports {
   readonly web: number;
   readonly thrift: number;
+  /** Of the other cage: each of its requests makes one call. */
+  readonly load: number;
 }
 
 export type Kind = "http" | "events" | "thrift" | "calls" | "retried" | "foreign";
@@ -45,7 +47,17 @@ const thinkMs = 8;
 
 const idl = "service Shop { string hello(1: string name) }";
 
-export const underLoad = ({ web, thrift }: Ports, processes = 2): Readonly<Record<string, string>> => ({
+/** What failed and how often, by kind and sentence; those aside who cannot be told to leave (the benchmark counts them). */
+export function failuresOf(samples: readonly Sample[]): Readonly<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const { kind, error } of samples) {
+    if (error === undefined || kind === "foreign") continue;
+    found[`${kind}: ${error}`] = (found[`${kind}: ${error}`] ?? 0) + 1;
+  }
+  return found;
+}
+
+export const underLoad = ({ web, thrift, load }: Ports, processes = 2): Readonly<Record<string, string>> => ({
   "config/shop.ts": `export const config = {
   processes: ${processes},
   interfaces: {
@@ -75,27 +87,23 @@ export const hello = (name: string) => "hello, " + name;
 export const add = (id: string) => appendFileSync("state/effects", id + "\\n");
 `,
   "config/load.ts": `export const config = {
+  interfaces: { web: { protocol: "http", port: ${load} } },
   resources: { door: { protocol: "thrift", port: ${thrift}, idl: ${JSON.stringify(idl)} } },
 };
 `,
-  "cages/load/api.ts": `import { background, cage, resources } from "#runtime";
+  "cages/load/web.ts": `import { cage, resources } from "#runtime";
 import type * as Shop from "../shop/api.ts";
 const { effects } = cage<typeof Shop>("shop");
 const { door } = resources() as unknown as { door: { Shop: { hello(name: string): Promise<string> } } };
-let samples: object[] = [];
-let ended = false;
-const asks = { thrift: () => door.Shop.hello("you"), calls: () => effects.hello("you") };
-const begins = (kind: keyof typeof asks, lane: number) => background(async () => {
-  while (!ended) {
-    const [asked, began] = [Date.now(), performance.now()];
-    const error = await asks[kind]().then(() => undefined, (error) => error.code + ": " + error.message);
-    samples.push({ kind, lane, asked, ms: performance.now() - began, error });
-    await new Promise((next) => setTimeout(next, ${thinkMs}));
-  }
-});
-export const begin = () => { for (let lane = 0; lane < 3; lane++) { begins("thrift", lane); begins("calls", lane); } };
-export const take = () => samples.splice(0);
-export const end = () => { ended = true; };
+const timed = async (ask: () => Promise<unknown>) => {
+  const began = performance.now();
+  const error = await ask().then(() => undefined, (error) => error.code + ": " + error.message);
+  return { ms: performance.now() - began, error };
+};
+export const routes = {
+  "GET /thrift": () => timed(() => door.Shop.hello("you")),
+  "GET /calls": () => timed(() => effects.hello("you")),
+};
 `,
 });
 
@@ -106,9 +114,9 @@ export async function startTraffic(project: Project, ports: Ports) {
   const taken: string[] = [];
   let ended = false;
 
-  const ask = (path: string, method = "GET"): Promise<string> =>
+  const ask = (path: string, method = "GET", port = ports.web): Promise<string> =>
     new Promise((resolve, reject) => {
-      const asked = request({ port: ports.web, host: "127.0.0.1", path, method, agent }, (response) => {
+      const asked = request({ port, host: "127.0.0.1", path, method, agent }, (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
         response.on("error", reject);
@@ -138,14 +146,21 @@ export async function startTraffic(project: Project, ports: Ports) {
     taken.push(id);
   };
 
+  /** From the other cage, which says itself how long it took. */
+  const through = (kind: Kind) => async () => {
+    const { ms, error } = JSON.parse(await ask(`/${kind}`, "GET", ports.load)) as { ms: number; error?: string };
+    if (error !== undefined) throw new Error(error);
+    return ms;
+  };
+
   async function lane(kind: Kind, lane: number, one: (lane: number) => Promise<unknown>): Promise<void> {
     while (!ended) {
       const [asked, began] = [Date.now(), performance.now()];
-      const error = await one(lane).then(
-        () => undefined,
-        (error: Error) => error.message,
+      const outcome = await one(lane).then(
+        (ms) => ({ ms: typeof ms === "number" ? ms : performance.now() - began }),
+        ({ message: error }: Error) => ({ ms: performance.now() - began, error }),
       );
-      samples.push({ kind, lane, asked, ms: performance.now() - began, ...(error === undefined ? {} : { error }) });
+      samples.push({ kind, lane, asked, ...outcome });
       await new Promise((next) => setTimeout(next, thinkMs));
     }
   }
@@ -157,14 +172,14 @@ export async function startTraffic(project: Project, ports: Ports) {
     ...several(4, "http", () => ask("/")),
     ...several(3, "events", follow),
     ...several(2, "retried", later),
+    ...several(3, "thrift", through("thrift")),
+    ...several(3, "calls", through("calls")),
     ...several(1, "foreign", () => foreign.ask()),
   ];
-  await project.ok("call", "load", "begin");
 
   const take = async (ms: number): Promise<readonly Sample[]> => {
     await new Promise((seen) => setTimeout(seen, ms));
-    const theirs = JSON.parse(await project.ok("call", "load", "take")) as Sample[];
-    return [...samples.splice(0), ...theirs];
+    return samples.splice(0);
   };
 
   return {
@@ -172,7 +187,6 @@ export async function startTraffic(project: Project, ports: Ports) {
     async stop() {
       ended = true;
       await Promise.all(lanes);
-      await project.ok("call", "load", "end");
       for (const each of [agent, streams, foreign]) each.destroy();
       // Each acknowledged one has its effect in the end.
       const effects = await eventually(

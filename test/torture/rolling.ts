@@ -3,11 +3,11 @@ import { createProject, freePorts } from "../kit/project.ts";
 import { startTraffic, underLoad } from "../kit/traffic.ts";
 
 export async function run(count = 20): Promise<boolean> {
-  const [web, thrift] = (await freePorts(2)) as [number, number];
-  const project = createProject(underLoad({ web, thrift }));
+  const [web, thrift, load] = (await freePorts(3)) as [number, number, number];
+  const project = createProject(underLoad({ web, thrift, load }));
   try {
     await project.ok("start");
-    const traffic = await startTraffic(project, { web, thrift });
+    const traffic = await startTraffic(project, { web, thrift, load });
     for (let round = 1; round <= count; round++) {
       await project.ok("restart", "shop", "--rolling");
       process.stdout.write(`${round} of ${count}\n`);

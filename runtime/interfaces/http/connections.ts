@@ -18,6 +18,8 @@ import { clientOf, type Peers, plain } from "./peers.ts";
 
 /** A connection idle for so long is not about to ask: clients under load ask again within milliseconds. */
 const quietMs = 400;
+/** One that was at it when the drain began asks again soon, and is told then; on a machine that is starved, not very soon. */
+const busyMs = 2_000;
 
 /** Resets of an HTTP/2 client that cancels what it asks, faster than answers can be made (CVE-2023-44487). */
 const maxResets = 200;
@@ -145,9 +147,13 @@ export class Connections {
     this.draining = true;
     // Not http's own close: that ends every connection which is idle this instant.
     const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()));
+    const since = performance.now();
     const closeIdle = (): void => {
-      for (const [key, { owed, idleSince, end }] of this.#byKey)
-        if ("goaway" in key || (owed.size === 0 && performance.now() - idleSince > quietMs)) end();
+      const now = performance.now();
+      for (const [key, { owed, idleSince, end }] of this.#byKey) {
+        const patienceMs = idleSince < since - quietMs ? quietMs : busyMs;
+        if ("goaway" in key || (owed.size === 0 && now - idleSince > patienceMs)) end();
+      }
     };
     closeIdle();
     for (const { owed } of this.#byKey.values()) for (const each of owed.values()) each.drain();

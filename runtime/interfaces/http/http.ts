@@ -101,7 +101,6 @@ export const http: InterfaceProtocol<Options> = {
 
 function serverOf(options: Options, certificates: Certificates | undefined): Server {
   const limits = {
-    IncomingMessage: Incoming,
     maxHeaderSize: options.maxHeaderBytes,
     headersTimeout: options.headersTimeoutMs,
     // Bodies have their own clock, which a stream's does not (body.ts).
@@ -114,18 +113,19 @@ function serverOf(options: Options, certificates: Certificates | undefined): Ser
   };
   const server =
     certificates === undefined
-      ? createServer(limits)
+      ? createServer({ ...limits, IncomingMessage: Incoming })
       : options.http2
         ? Object.assign(
             createSecureServer({
               ...certificates.options,
               allowHTTP1: true,
+              Http1IncomingMessage: Incoming,
               settings: { maxConcurrentStreams: options.maxStreams, maxHeaderListSize: options.maxHeaderBytes },
               maxHeaderListPairs: options.maxHeaders + 4,
             }) as unknown as Server,
             limits,
           )
-        : createTlsServer({ ...limits, ...certificates.options });
+        : createTlsServer({ ...limits, ...certificates.options, IncomingMessage: Incoming });
   // One more than allowed, so that too many are seen and not silently dropped.
   server.maxHeadersCount = options.maxHeaders + 1;
   return server;

@@ -2,7 +2,7 @@
  * A request of HTTP/1 as node's parser makes it (an option of its server), whose end costs nothing when there is no body.
  *
  * A message is a stream, so node ends, resumes, dumps, destroys and closes one after another the empty stream of each GET:
- * seven of the ten turns of the tick queue that a request takes, each seen by the hooks of AsyncLocalStorage. Here it ends
+ * seven of the nine turns of the tick queue that a request took, each seen by the hooks of AsyncLocalStorage. Here it ends
  * at once, in silence: nobody ever listens to it, as nothing can be read of it (body.ts looks before it reads).
  */
 import { IncomingMessage } from "node:http";
