@@ -34,9 +34,10 @@ import { type MovingRetries, movingRetries } from "../retry/moving.ts";
 import { openRetries } from "../retry/retry.ts";
 import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
+import { beyondOf } from "./beyond.ts";
 import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
-import { type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
+import { keyOf, type Layers, type Plan, type PlannedInterface, planOf } from "./config.ts";
 import { type Explained, explain } from "./explain.ts";
 import { placed } from "./fault.ts";
 import { type Holding, Holdings } from "./holdings.ts";
@@ -145,15 +146,17 @@ export class Cage {
     keepSecretsIn(paths.state);
     operateOn(paths);
     this.#keyOf = keysOf(paths, name);
+    const me = { node, cage: name, process: options.process ?? 1 };
     this.engine =
       trial?.engine ??
       new Joined({
-        me: { node, cage: name, process: options.process ?? 1 },
+        me,
         runDir: paths.run,
         stateDir: paths.state,
         socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: this.#keyOf,
         listen: async (server, path) => void (await link.listen(server, { path })),
+        beyond: () => beyondOf(this.plan.engine, me, paths),
       });
     this.services = {
       node,
@@ -461,6 +464,9 @@ export class Cage {
         this.#canary.swapped(candidate, previous, this.#leads ? plan.canary : undefined);
         this.#calls.configure(plan.calls);
         this.services.background.configure(plan.background);
+        // Connections, and what others know of this instance, belong to the process.
+        if (previous !== undefined && keyOf(plan.engine) !== keyOf(previous.attachment.plan.engine))
+          events.emit("restart.needed", { what: "engine", files: ["config/cluster.ts"] });
         for (const listener of this.#swapListeners) listener();
       },
       abort: giveBack,

@@ -14,6 +14,7 @@
 import { nearest } from "../../lib/nearest.ts";
 import { z } from "../../lib/schema.ts";
 import { addressOf } from "../engine/dial.ts";
+import { type EngineConfig, type EngineOptions, engineOptions } from "../engine/options.ts";
 import { CageError } from "../errors.ts";
 import { type Answer, type Answers, checkAnswer, type Modules, parseAnswer } from "../interfaces/answers.ts";
 import type { InterfaceProtocol } from "../interfaces/interface.ts";
@@ -68,6 +69,11 @@ export interface CageConfig {
    * module keeps in memory is each process's own.
    */
   readonly processes?: number;
+  /**
+   * What joins this node with others; default `{ kind: "local" }`, which is this host only. It stands in config/cluster.ts,
+   * since all cages of a cluster share it, and takes effect at a start (engine/options.ts).
+   */
+  readonly engine?: EngineConfig;
   /** "gate": the cage's own tests (*.test.ts) run before each swap, and one that fails refuses it; never at a start. */
   readonly test?: "gate" | "off";
 }
@@ -115,6 +121,7 @@ const shape = z.strictObject({
   // Beyond the processors there are they only take turns; the bound is for a slip of the finger.
   processes: z.int().min(1).max(64).default(1),
   test: z.enum(["gate", "off"]).default("off"),
+  engine: engineOptions,
   dial: z
     .array(
       z.string().refine((text) => addressOf(text) !== undefined, 'say "host:port", or the absolute path of a socket'),
@@ -171,6 +178,7 @@ export interface Plan {
   readonly canary: CanaryOptions | undefined;
   readonly dial: readonly string[];
   readonly processes: number;
+  readonly engine: EngineOptions;
 }
 
 export interface Protocols {
@@ -264,8 +272,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, background, calls, settings, test, allow, typecheck, canary, dial, processes } =
-    config;
+  const { timeoutMs, running, waiting, background, calls, settings, test, allow, typecheck, canary, dial } = config;
+  const { processes, engine } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
@@ -277,7 +285,7 @@ export async function planOf(
       "a cage that dials in reaches one process only, from which alone it can be called; say processes: 1",
     );
   const limits = { timeoutMs, running, waiting, background, calls, processes };
-  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial };
+  return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial, engine };
 }
 
 function answersOf(
@@ -413,5 +421,5 @@ function jsonOrText(text: string): unknown {
 }
 
 /** Functions (a keyspace's migrations) count by their source; secrets by their name. */
-const keyOf = (value: unknown): string =>
+export const keyOf = (value: unknown): string =>
   JSON.stringify(value, (_, member: unknown) => (typeof member === "function" ? member.toString() : member));

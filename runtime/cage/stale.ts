@@ -12,7 +12,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { events } from "../health/events.ts";
+import { type Events, events } from "../health/events.ts";
 import type { Paths } from "./paths.ts";
 
 export interface Outdated {
@@ -102,9 +102,10 @@ export class Stale {
 const textOf = (file: string): Promise<string | undefined> => readFile(file, "utf8").catch(() => undefined);
 
 /** "restart to apply" as one sentence. */
-export const restartSentence = ({ what, files }: Outdated): string => {
+export const restartSentence = ({ what, files }: Events["restart.needed"]): string => {
   const shown = files.length > 3 ? `${files.slice(0, 3).join(", ")} and ${files.length - 3} more` : files.join(", ");
-  return what === "packages"
-    ? `packages changed (${shown}); what is loaded stays as it was: restart to apply`
+  if (what === "packages") return `packages changed (${shown}); what is loaded stays as it was: restart to apply`;
+  return what === "engine"
+    ? `what joins the nodes changed (engine in ${shown}); restart to apply`
     : `the runtime's own code changed (${shown}); restart to apply`;
 };

@@ -62,8 +62,8 @@ export interface Events {
   "types.off": { why: string };
   /** Older than the longest deadline and still held: code that a request left behind, or one that never ends. */
   "generation.overdue": { generation: number; ageMs: number; holds: number };
-  /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code. */
-  "restart.needed": { what: "packages" | "runtime"; files: readonly string[] };
+  /** A reload cannot bring it: packages by their lock file, the runtime's own copy of its code, what joins the nodes. */
+  "restart.needed": { what: "packages" | "runtime" | "engine"; files: readonly string[] };
   /** One turn of the event loop took that long; `stack` is where it was after the first 100 ms, in the author's lines. */
   "loop.blocked": {
     durationMs: number;

@@ -5,8 +5,9 @@
  *     client.ts    the connection to the server, kept                bucket.ts   shared memory, in JetStream
  *     subjects.ts  who says what to whom
  *
- * Each instance says every second, at its start and to who asks that it is here, and when it leaves. A connection begins by
- * OPEN to the other's subject: the server says at once when nobody listens there, so one that is gone costs one round trip.
+ * Each instance says every second, at its start and to who asks that it is here, and when it leaves. The server says at once
+ * when nobody listens to a message's subject, so one that was killed costs one round trip; one that was cut off is missed
+ * by the session's beats.
  * Who sends is known by the subject, which the server's permissions prove; without permissions every member of the
  * cluster is trusted with the name it gives.
  *
@@ -116,10 +117,8 @@ export class Nats implements Beyond {
   async open(to: Far): Promise<Duplex> {
     this.#ensureUp();
     const name = randomBytes(9).toString("base64url");
-    const back = this.#subjects.from(to, name);
     const tunnel = this.#tunnel(to, name);
-    // The reply's subject is where the server says that nobody listens.
-    this.#client.publish(this.#subjects.to(to, name), message(messages.open), back);
+    tunnel.begin();
     const late = setTimeout(() => {
       this.#roster.forget(to.id);
       tunnel.destroy(new Unavailable(`${to.cage} on node ${to.node} did not answer within ${openMs} ms`));
@@ -290,7 +289,7 @@ export class Nats implements Beyond {
       return this.#refuse(from, name, coded(error).message);
     }
     const tunnel = this.#tunnel(from, name);
-    this.#client.publish(this.#subjects.to(from, name), message(messages.accept));
+    tunnel.accept();
     this.#arrivals.accept(tunnel, { node: from.node, cage: from.cage });
   }
 
@@ -301,8 +300,10 @@ export class Nats implements Beyond {
   #tunnel(peer: Address, name: string): Tunnel {
     const [there, back] = [this.#subjects.to(peer, name), this.#subjects.from(peer, name)];
     const tunnel: Tunnel = new Tunnel({
+      // With a subject for its reply, on which the server says when nobody listens any more: one that was killed is known
+      // by the next message to it.
       maxPayload: this.#client.maxPayload,
-      send: (bytes) => void this.#client.publish(there, bytes),
+      send: (bytes) => void this.#client.publish(there, bytes, back),
       onClose: () => {
         this.#tunnels.delete(back);
         if (tunnel.silentMs > silentMs) this.#roster.forget(peer.id);

@@ -91,6 +91,15 @@ export class Tunnel extends Duplex {
     return performance.now() - this.#heardAt;
   }
 
+  /** Asks the other side to accept it. */
+  begin(): void {
+    this.#options.send(message(messages.open));
+  }
+
+  accept(): void {
+    this.#options.send(message(messages.accept));
+  }
+
   /** A message of this tunnel; `bytes` are kept as they are. */
   receive(bytes: Buffer): void {
     if (this.destroyed) return;
