@@ -13,7 +13,7 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, type Kept, type Line, stopOf } from "../engine/engine.ts";
+import { type Engine, type Kept, type Line, stopOf, upSubject } from "../engine/engine.ts";
 import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -156,7 +156,7 @@ export class Cage {
         socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: this.#keyOf,
         listen: async (server, path) => void (await link.listen(server, { path })),
-        beyond: () => beyondOf(this.plan.engine, me, paths),
+        beyond: () => beyondOf({ options: this.plan.engine, me, paths, listen: link.listen }),
       });
     this.services = {
       node,
@@ -571,6 +571,3 @@ const attemptMs = 11_500;
 /** Calls from other cages and background work have a minute; a trial keeps the one before. */
 const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
   Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
-
-/** Told by each cage when it serves: retried calls that met nobody are due now. */
-const upSubject = "cage.up";
