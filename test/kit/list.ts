@@ -13,12 +13,12 @@ const hourMs = 60 * 60 * 1000;
 const ago = (ms: number): Date => new Date(Date.now() - ms);
 
 export const authority = (name = "nodes of a test") =>
-  makeAuthority({ name, from: ago(1_000 * hourMs), until: ago(-1_000 * hourMs) });
+  makeAuthority({ name, from: ago(1_000 * hourMs), until: ago(-9_000 * hourMs) });
 
 export type Authority = ReturnType<typeof authority>;
 
 /** By milliseconds from now until it expires; a past one is expired. */
-export function writeKeys(folder: string, by: Authority, node: string, forMs = 100 * hourMs): void {
+export function writeKeys(folder: string, by: Authority, node: string, forMs = 8_000 * hourMs): void {
   const made = issue(by, { name: node, uri: `cage://node/${node}`, from: ago(500 * hourMs), until: ago(-forMs) });
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "ca.pem"), by.cert);
@@ -27,6 +27,14 @@ export function writeKeys(folder: string, by: Authority, node: string, forMs = 1
 }
 
 export type Cages = Readonly<Record<string, readonly string[]>>;
+
+export interface Joining {
+  /** It has the certificate that lies there; default is a new one of the list's authority. */
+  readonly keys?: "found";
+  readonly process?: number;
+  /** Nodes of which its own list says something else. */
+  readonly nodes?: StaticOptions["nodes"];
+}
 
 export class List {
   readonly hosts = new Hosts();
@@ -57,11 +65,11 @@ export class List {
     return Number(this.options.nodes[node]?.[cage]?.split(":")[1]);
   }
 
-  /** Not started. It has a certificate, unless `keys` says that it has those that lie there. */
-  join(node: string, cage: string, given: { readonly keys?: "found"; readonly process?: number } = {}): Joined {
+  /** Not started. */
+  join(node: string, cage: string, given: Joining = {}): Joined {
     if (given.keys === undefined) writeKeys(this.keysOf(node), this.authority, node);
     return this.hosts.join({ node, cage, process: given.process ?? 1 }, async ({ me, home }) => {
-      const { options } = this;
+      const options = { ...this.options, nodes: { ...this.options.nodes, ...given.nodes } };
       return new Static({ options, me, root: home, keysDir: this.keysOf(node), listen });
     });
   }

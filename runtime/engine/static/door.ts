@@ -49,7 +49,8 @@ export class Door {
         ...options.identity.context,
         minVersion: "TLSv1.3",
         requestCert: true,
-        rejectUnauthorized: true,
+        // Refused by `#greet`, with a sentence: node itself would close the connection without a word, and tell nobody.
+        rejectUnauthorized: false,
         ALPNProtocols: [alpn],
         handshakeTimeout: greetMs,
         noDelay: true,
@@ -72,6 +73,7 @@ export class Door {
   /** For connections from now on. */
   renew(): void {
     this.#server.setSecureContext(this.#options.identity.context);
+    this.#reported.clear();
   }
 
   /** Says that this instance leaves; what is open stays. */

@@ -11,7 +11,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { Settled } from "../../../lib/settled.ts";
 import { CageError } from "../../errors.ts";
@@ -113,12 +113,13 @@ export class Identity {
 
   #read(file: string): Buffer {
     const { root, node } = this.#options;
+    const path = resolve(root, file);
     try {
-      return readFileSync(resolve(root, file));
+      return readFileSync(path);
     } catch (cause) {
       throw new CageError(
         "CONFIG",
-        `${file} cannot be read, and nodes know each other by it (${(cause as Error).message}); make it where the authority is: ./cage keys node ${node}`,
+        `${relative(root, path)} cannot be read (${(cause as NodeJS.ErrnoException).code}), by which nodes know each other; make it where the authority is, ./cage keys node ${node}, and copy it here`,
         { cause },
       );
     }
@@ -131,34 +132,34 @@ export const uriOf = (node: string): string => `cage://node/${node}`;
 export const nodeOf = (certificate: X509Certificate): string | undefined =>
   /^URI:cage:\/\/node\/([A-Za-z0-9_-]{1,32})$/.exec(certificate.subjectAltName ?? "")?.[1];
 
-/** Of the other side, whose certificate was proven by the handshake. Throws FORBIDDEN when it names no node. */
+/** The node at the other side, which has to be proven by the handshake. Throws FORBIDDEN with a sentence for both sides. */
 export function provenBy(socket: TLSSocket): string {
-  const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
-  const node = certificate === undefined ? undefined : nodeOf(certificate);
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) throw new CageError("FORBIDDEN", "no certificate was shown");
+  // Node says a code here, whatever its types say.
+  if (!socket.authorized) throw new CageError("FORBIDDEN", sentenceOf(String(socket.authorizationError)));
+  const node = nodeOf(certificate);
   if (node === undefined)
-    throw new CageError("FORBIDDEN", "its certificate names no node; make one with ./cage keys node NAME");
+    throw new CageError("FORBIDDEN", "the certificate shown names no node; make one with ./cage keys node NAME");
   return node;
 }
 
-/** What OpenSSL's words for a handshake that failed mean to who keeps the nodes. */
-export function whyOf(error: NodeJS.ErrnoException): string {
-  const { code = "" } = error;
-  const [, sentence] = reasons.find(([pattern]) => pattern.test(code)) ?? [];
-  return sentence ?? error.message;
-}
+/** What OpenSSL's words for a connection that failed mean to who keeps the nodes. */
+export const whyOf = (error: NodeJS.ErrnoException): string => {
+  const known = error.code === undefined ? undefined : reasonFor(error.code);
+  return known ?? error.message;
+};
+
+const sentenceOf = (code: string): string => reasonFor(code) ?? `the certificate shown is not taken (${code})`;
+const reasonFor = (code: string): string | undefined => reasons.find(([pattern]) => pattern.test(code))?.[1];
 
 const reasons: readonly (readonly [RegExp, string])[] = [
-  [
-    /ALERT_UNKNOWN_CA|ALERT_BAD_CERTIFICATE/,
-    "it does not take the certificate of this node, which is of another authority",
-  ],
-  [/ALERT_CERTIFICATE_EXPIRED/, "the certificate of this node has expired; make another with ./cage keys node NAME"],
-  [/ALERT/, "it ended the handshake"],
-  [/SELF_SIGNED|UNABLE_TO|SIGNATURE/, "its certificate is not of this cluster's authority"],
-  [/CERT_HAS_EXPIRED/, "its certificate has expired; make another with ./cage keys node NAME"],
-  [/CERT_NOT_YET_VALID/, "its certificate is not valid yet; set the clocks"],
-  [/PEER_DID_NOT_RETURN|CERTIFICATE_REQUIRED/, "it showed no certificate"],
+  [/CERT_HAS_EXPIRED/, "the certificate shown has expired; make another with ./cage keys node NAME"],
+  [/CERT_NOT_YET_VALID/, "the certificate shown is not valid yet; set the clocks"],
+  [/SELF_SIGNED|UNABLE_TO|_SIGNATURE/, "the certificate shown is not of this cluster's authority"],
   [/WRONG_VERSION|HTTP_REQUEST|PACKET_LENGTH|UNSUPPORTED_PROTOCOL|EPROTO/, "it does not speak TLS 1.3"],
+  [/HANDSHAKE_TIMEOUT/, "it began no TLS"],
+  [/ALERT/, "it ended the handshake"],
   [/ECONNREFUSED/, "nobody listens there"],
   [/ECONNRESET/, "the connection was reset"],
 ];

@@ -38,11 +38,13 @@ const patienceMs = 300;
 export class Peer {
   readonly #options: PeerOptions;
   readonly #pause = new Pause(longestPauseMs);
-  there = false;
+  #there = false;
   #why: Error | undefined;
   #failedAt = Number.NEGATIVE_INFINITY;
   #slow = false;
-  #socket: TLSSocket | undefined;
+  #watched: TLSSocket | undefined;
+  /** Not greeted yet, for sessions. */
+  readonly #opening = new Set<TLSSocket>();
   #stopped = false;
   #reported = "";
   /** Of the attempt under way, or the next one. */
@@ -66,14 +68,14 @@ export class Peer {
 
   /** Resolves when it is there; rejects with UNAVAILABLE. */
   async look(): Promise<void> {
-    if (this.there) return;
+    if (this.#there) return;
     const recent = performance.now() - this.#failedAt < askedMs;
     if (this.#why === undefined || !(recent || this.#slow)) {
       const { promise } = this.#attempt;
       this.#pause.end();
       await promise;
     }
-    if (!this.there) throw this.#why ?? new Unavailable("this side stopped");
+    if (!this.#there) throw this.#why ?? new Unavailable("this side stopped");
   }
 
   /** It came to this node by itself. */
@@ -83,18 +85,32 @@ export class Peer {
     this.#pause.end();
   }
 
-  /** A connection for a session. */
+  /** A connection for a session. Rejects as soon as the peer is gone: beats may tell it before an answer fails to come. */
   async open(): Promise<TLSSocket> {
-    const { socket, here } = await this.#knock("calls");
-    if (!here.leaving) return socket;
-    socket.destroy();
-    throw new Unavailable(`${nameOf(this.listed)} is leaving`);
+    if (!this.#there) throw this.#why ?? new Unavailable(`${nameOf(this.listed)} is gone`);
+    let opening: TLSSocket | undefined;
+    try {
+      const { socket, here } = await this.#knock("calls", (begun) => {
+        opening = begun;
+        this.#opening.add(begun);
+      });
+      if (!here.leaving) return socket;
+      socket.destroy();
+      throw new Unavailable(`${nameOf(this.listed)} is leaving`);
+    } finally {
+      if (opening !== undefined) this.#opening.delete(opening);
+    }
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#socket?.destroy();
+    this.#watched?.destroy();
+    this.#hangUp("this side stopped");
     this.#pause.end();
+  }
+
+  #hangUp(why: string): void {
+    for (const socket of this.#opening) socket.destroy(new Unavailable(why));
   }
 
   #knock(wants: Wanted["wants"], begun?: (socket: TLSSocket) => void): Promise<Greeted> {
@@ -120,7 +136,7 @@ export class Peer {
   /** Resolves when it had been there, and is no more. */
   async #listen(): Promise<void> {
     const { socket } = await this.#knock("beats", (begun) => {
-      this.#socket = begun;
+      this.#watched = begun;
       if (this.#stopped) begun.destroy();
     });
     // Counted, not timed: a turn of our own event loop that takes a minute is one beat.
@@ -135,7 +151,7 @@ export class Peer {
         this.#came();
       }
     } catch (error) {
-      if (!this.there) throw error;
+      if (!this.#there) throw error;
     } finally {
       clearInterval(beating);
       socket.destroy();
@@ -144,8 +160,8 @@ export class Peer {
   }
 
   #came(): void {
-    if (this.there) return;
-    this.there = true;
+    if (this.#there) return;
+    this.#there = true;
     this.#slow = false;
     this.#reported = "";
     this.#options.came(this.listed);
@@ -153,8 +169,9 @@ export class Peer {
   }
 
   #went(): void {
-    if (!this.there) return;
-    this.there = false;
+    if (!this.#there) return;
+    this.#there = false;
+    this.#hangUp("it fell silent, or left");
     this.#options.went(this.listed);
   }
 
