@@ -18,7 +18,7 @@ export { keep } from "./cage/keep.ts";
 export { operator } from "./cage/operator.ts";
 export type { Overrides } from "./cage/overrides.ts";
 export { type Secret, secret } from "./cage/secret.ts";
-export type { Status } from "./cage/supervisor.ts";
+export type { Status } from "./cage/status.ts";
 export type { Answered } from "./engine/engine.ts";
 export {
   CageError,

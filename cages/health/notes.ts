@@ -1,6 +1,6 @@
 /**
  * What is unusual about a cage that is up, and needs no haste: a trial, a rollback that holds, type errors in what
- * serves, what only a restart applies. The same on the overview and on the cage's own page; nothing at all when all is
+ * serves, a connection that it cannot open to be called over, what only a restart applies. The same on the overview and on the cage's own page; nothing at all when all is
  * as ever.
  */
 import { each, type Html, html } from "#lib/template/html.ts";
@@ -11,7 +11,7 @@ import type { Row, Worker } from "./watch.ts";
 interface Note {
   readonly cage: string;
   /** A word for it, and beside it what is so. */
-  readonly kind: "on trial" | "rolled back" | "types" | "restart";
+  readonly kind: "on trial" | "rolled back" | "types" | "restart" | "not dialled";
   readonly text: string;
   /** How far a trial is, 0 to 1. */
   readonly done?: number;
@@ -30,7 +30,7 @@ export function notes(rows: readonly Row[], now: number): Html | null {
 
 function notesOf(
   { name: cage, metrics }: Row,
-  { generation, canary, held, types, restart }: Worker,
+  { generation, canary, held, types, restart, dials }: Worker,
   now: number,
 ): Note[] {
   const found: Note[] = [];
@@ -69,6 +69,8 @@ function notesOf(
     const changed = restart.map(({ what, files }) => `${subjects[what]} (${filesOf(files)})`);
     found.push({ cage, kind: "restart", text: `${changed.join(" and ")} changed: restart to apply` });
   }
+  for (const { address, why } of dials.filter(({ open }) => !open))
+    found.push({ cage, kind: "not dialled", text: `${address} is tried again and again${why && `: ${why}`}` });
   return found;
 }
 

@@ -13,7 +13,14 @@ export interface Worker {
   readonly uptimeMs: number;
   readonly rssBytes: number;
   readonly running: number;
-  readonly interfaces: readonly { readonly name: string; readonly protocol: string; readonly url: string | null }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly url: string | null;
+    readonly status?: Readonly<Record<string, string | number | null>>;
+  }[];
+  /** Connections that it keeps open, to be called over. */
+  readonly dials: readonly { readonly address: string; readonly open: boolean; readonly why: string }[];
   readonly broken: { readonly message: string; readonly frame: string; readonly file: string } | null;
   /** A rollback that holds. */
   readonly held: { readonly of: number; readonly at: string } | null;

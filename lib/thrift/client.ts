@@ -8,6 +8,8 @@
  * How a call ends: with its result; with a DeclaredError; with what a TApplicationException says; when the connection
  * is lost with UNKNOWN_OUTCOME if its bytes were handed to the connection (it may have been done), UNAVAILABLE if not;
  * with the reason it was stopped for. An answer to a call that was given up is dropped. Nothing is retried here.
+ *
+ * A server of ours that leaves says goodbye: `open` is false from then on, what is under way is answered, and it closes.
  */
 import type { Duplex } from "node:stream";
 import { binary } from "./binary.ts";
@@ -15,7 +17,7 @@ import { ThriftError } from "./errors.ts";
 import { Framed } from "./frame.ts";
 import { type Form, type Headers, noHeaders } from "./header.ts";
 import { type Limits, limits as standard } from "./limits.ts";
-import { boundedAs, opened, readApplicationException } from "./message.ts";
+import { boundedAs, firstSeqid, isGoodbye, opened, readApplicationException } from "./message.ts";
 import type { Plan } from "./plan.ts";
 import { messageTypes } from "./wire.ts";
 
@@ -67,7 +69,7 @@ export class ClientSession {
   readonly #queue: Outstanding[] = [];
   readonly closed: Promise<Error | undefined>;
   #settle: (error: Error | undefined) => void = () => {};
-  #seqid = 0;
+  #seqid = firstSeqid - 1;
   #lost: Error | undefined;
   #heardAt = performance.now();
   #open = true;
@@ -180,7 +182,12 @@ export class ClientSession {
     try {
       const { form, headers, message } = opened(frame, this.#limits);
       const input = form.protocol.input(message, this.#limits);
-      const { seqid, type } = input.messageBegin();
+      const envelope = input.messageBegin();
+      if (isGoodbye(envelope)) {
+        this.#draining = true;
+        return this.#closeWhenIdle();
+      }
+      const { seqid, type } = envelope;
       one = this.#table.get(seqid);
       if (one === undefined) {
         // A server that cannot read a call cannot know its seqid and answers 0; it closes next, and its reason is ours.
@@ -259,7 +266,7 @@ export class ClientSession {
     this.#settle(error);
   }
 
-  /** From 1, and around: 0 is what a server says when it does not know. */
+  /** Around to 1: 0 is what a server says when it does not know. */
   #nextSeqid(): number {
     do this.#seqid = this.#seqid >= 0x7fff_ffff ? 1 : this.#seqid + 1;
     while (this.#table.has(this.#seqid));

@@ -11,7 +11,7 @@ import { compact } from "./compact.ts";
 import { type ApplicationType, applicationTypes, ThriftError } from "./errors.ts";
 import { type Form, type Headers, isSealed, noHeaders, type Opened, open, seal } from "./header.ts";
 import type { Limits } from "./limits.ts";
-import { type Input, messageTypes, type Output, type Protocol, wire } from "./wire.ts";
+import { type Envelope, type Input, messageTypes, type Output, type Protocol, wire } from "./wire.ts";
 
 const plain = { transport: "framed", packed: false } as const;
 const framed: { readonly [Name in Protocol["name"]]: Form } = {
@@ -66,6 +66,24 @@ export function refusal(
   writeApplicationException(output, type, message);
   return output.finish();
 }
+
+/**
+ * A client of ours numbers its calls from here ("cage"): so a server of ours knows, without a word more on the wire, who
+ * understands a goodbye. One that counts from 0 would need half a year of calls to begin with it by chance.
+ */
+export const firstSeqid = 0x63616765;
+
+/** A message that no call was made for: the server leaves. New calls belong on a new connection; those under way are answered. */
+export function goodbye({ output }: Protocol): Buffer {
+  output.begin();
+  output.messageBegin({ name: "goodbye", type: messageTypes.ONEWAY, seqid: 0 });
+  output.enter();
+  output.leaveStruct();
+  return output.finish();
+}
+
+export const isGoodbye = ({ name, type, seqid }: Envelope): boolean =>
+  type === messageTypes.ONEWAY && seqid === 0 && name === "goodbye";
 
 const codeOfType: { readonly [Type in ApplicationType]: string } = {
   UNKNOWN: "INTERNAL",

@@ -6,12 +6,15 @@
  *       invoke: (plan, args, headers) => handlers[plan.service][plan.method.name](...args),
  *       told: (error) => ({ code, message, open: true }),       // what an outsider may know
  *     });
- *     await session.drain();                                    // no new calls; answers what runs; closes
+ *     await session.drain();                                    // asks the client to leave; answers all it still sends
  *
  * Promises: a oneway call gets no answer; an unknown method UNKNOWN_METHOD; arguments that break the schema
  * PROTOCOL_ERROR; bytes that are no message PROTOCOL_ERROR and the end of the connection. Nothing that arrives throws.
  * A client that uses one seqid for several calls at once gets those answers in order, as it must expect. Each call is
  * answered in the form that it came in (header.ts): its protocol, its transport, packed or not.
+ *
+ * Draining loses no call: a client of ours is told goodbye, and closes when it has its answers. Others cannot be told. They
+ * are let be idle for a moment and then closed; one that never is, after some seconds, behind an answer.
  *
  *     what the handler threw                                     what the caller gets
  *     code = the name of a declared exception                    that exception, from `details` (message: its own)
@@ -24,7 +27,7 @@ import { type ApplicationType, ThriftError } from "./errors.ts";
 import { Framed } from "./frame.ts";
 import { type Form, type Headers, noHeaders } from "./header.ts";
 import { type Limits, limits as standard } from "./limits.ts";
-import { boundedAs, formOf, framedAs, opened, refusal } from "./message.ts";
+import { boundedAs, firstSeqid, formOf, framedAs, goodbye, opened, refusal } from "./message.ts";
 import type { Declared, Plan } from "./plan.ts";
 import type { Type } from "./schema.ts";
 import { messageTypes } from "./wire.ts";
@@ -56,6 +59,13 @@ export interface ServerSession {
   destroy(): void;
 }
 
+/** A client idle for so long is not about to ask: one under load asks again within milliseconds. */
+const quietMs = 400;
+/** One that was at it when the drain began; on a machine that is starved it asks again less soon. */
+const busyMs = 2_000;
+/** A client that is never idle, and cannot be told. */
+const patienceMs = 5_000;
+
 /** A call that is to be answered. */
 interface Asked {
   readonly plan: Plan;
@@ -81,7 +91,14 @@ class Connection implements ServerSession {
   readonly closed: Promise<void>;
   #settle: () => void = () => {};
   #running = 0;
+  /** How a client asks, that understands a goodbye; undefined of others, and before the first call. */
+  #ours: Form | undefined;
+  #heardAt = performance.now();
+  #asked = false;
+  /** It is asked to leave, or waited for to be idle. */
+  #leaving = false;
   #held = 0;
+  /** No more is read: it closes when nothing runs. */
   #draining = false;
   /** Of what came last: what is said to nobody in particular is said so. */
   #form: Form = formOf(Buffer.alloc(0));
@@ -103,10 +120,26 @@ class Connection implements ServerSession {
   }
 
   async drain(): Promise<void> {
+    this.#leaving = true;
+    if (this.#ours !== undefined) this.#farewell(this.#ours);
+    const since = performance.now();
+    const look = (): void => {
+      const now = performance.now();
+      const idleMs = this.#heardAt < since - quietMs ? quietMs : busyMs;
+      const quiet = this.#running === 0 && now - this.#heardAt > idleMs;
+      // Who was told goodbye closes by itself.
+      if (this.#ours === undefined && (quiet || now - since > patienceMs)) this.#close();
+    };
+    look();
+    const looking = setInterval(look, quietMs / 4);
+    await this.closed;
+    clearInterval(looking);
+  }
+
+  #close(): void {
     this.#draining = true;
     this.#framed.pause();
     this.#breathe();
-    await this.closed;
   }
 
   destroy(): void {
@@ -125,6 +158,7 @@ class Connection implements ServerSession {
       // Answers carry the name without its service, as Apache's own multiplexed servers give it.
       name = envelope.name.slice(envelope.name.indexOf(":") + 1);
       seqid = envelope.seqid;
+      this.#met(seqid);
       if (envelope.type !== messageTypes.CALL && envelope.type !== messageTypes.ONEWAY)
         throw new ThriftError("PROTOCOL", "a server takes calls, not answers", { type: "INVALID_MESSAGE_TYPE" });
       const plan = this.#options.find(envelope.name);
@@ -151,10 +185,21 @@ class Connection implements ServerSession {
       const known = error instanceof ThriftError ? error : undefined;
       const sentence = known?.message ?? "the message could not be read";
       this.#refuse({ name, seqid }, known?.type ?? "PROTOCOL_ERROR", sentence);
-      this.#draining = true;
-      this.#framed.pause();
-      this.#breathe();
+      this.#close();
     }
+  }
+
+  #met(seqid: number): void {
+    this.#heardAt = performance.now();
+    if (this.#asked) return;
+    this.#asked = true;
+    if (seqid !== firstSeqid) return;
+    this.#ours = this.#form;
+    if (this.#leaving) this.#farewell(this.#ours);
+  }
+
+  #farewell(form: Form): void {
+    this.#framed.send(framedAs(form, 0, goodbye(form.protocol), noHeaders));
   }
 
   /** Refuses what came last. */

@@ -13,7 +13,7 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, type Kept, type Line, stopOf, upSubject } from "../engine/engine.ts";
+import { type Engine, type Kept, type KeptStatus, type Line, stopOf, upSubject } from "../engine/engine.ts";
 import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -34,6 +34,7 @@ import { type MovingRetries, movingRetries } from "../retry/moving.ts";
 import { openRetries } from "../retry/retry.ts";
 import { handlerOf } from "../rpc/api.ts";
 import type { KeyOf } from "../rpc/hello.ts";
+import { agree } from "./agreement.ts";
 import { beyondOf } from "./beyond.ts";
 import { Calls } from "./calls.ts";
 import { Canary, type CanaryStatus } from "./canary.ts";
@@ -196,6 +197,9 @@ export class Cage {
       ...(trial ? { more: trial.more } : {}),
       follower: !this.#leads,
       prepare: (candidate, previous) => this.#prepare(candidate, previous),
+      agree: async (candidate, kept) => {
+        if (this.plan.processes > 1) await agree(candidate, kept, link);
+      },
       runHook: (generation, hook) => this.#runHook(generation, hook),
       dispose: (_, attachment) => this.#dispose(attachment),
     });
@@ -270,12 +274,13 @@ export class Cage {
 
   /** The supervisor lists this instance as ready now: whoever waits for it may come. */
   async announce(): Promise<void> {
+    if (this.#leads) {
+      await this.engine.publish(upSubject, this.name);
+      await this.#tell();
+    }
     this.#watchdog = startWatchdog({ place: placeOf });
-    if (!this.#leads) return;
-    await this.engine.publish(upSubject, this.name);
-    await this.#tell();
     // Only now: watching makes a compiler ready, and a start waits for none.
-    if (this.#options.watch) await this.loader.watch();
+    if (this.#options.watch && this.#leads) await this.loader.watch();
   }
 
   async #tell(): Promise<void> {
@@ -325,7 +330,9 @@ export class Cage {
     for (const listener of this.#swapListeners) listener();
     this.stale.start();
     await this.#tell();
-    if (this.#options.watch) await this.loader.watch();
+    if (!this.#options.watch) return;
+    // Behind it: who waits for this waits for calls to be made durable.
+    this.loader.watch().catch((error) => events.emit("problem", { what: "watching the files", error }));
   }
 
   /** A hold on the current generation, as a request wants it. */
@@ -344,6 +351,11 @@ export class Cage {
 
   async openInterfaces(): Promise<OpenInterface[]> {
     return await this.#interfaces.values();
+  }
+
+  /** How the connections that it keeps open to others, to be called over, stand. */
+  async dials(): Promise<KeptStatus[]> {
+    return (await this.#dialled.values()).map(({ status }) => status);
   }
 
   /** Opens an interface that the configuration names, as a test that wants to ask it does; an open one is kept. */
@@ -462,8 +474,8 @@ export class Cage {
       commit: () => {
         // Those that follow serve what has passed its trial.
         this.#canary.swapped(candidate, previous, this.#leads ? plan.canary : undefined);
-        this.#calls.configure(plan.calls);
-        this.services.background.configure(plan.background);
+        this.#calls.configure(plan);
+        this.services.background.gate.resize(plan.background);
         // Connections, and what others know of this instance, belong to the process.
         if (previous !== undefined && keyOf(plan.engine) !== keyOf(previous.attachment.plan.engine))
           events.emit("restart.needed", { what: "engine", files: ["config/cluster.ts"] });
@@ -568,6 +580,6 @@ const reloadPollMs = 500;
 /** Attempts to deliver a retried call have 10 s (retry/delivery.ts), and a moment to be written down. */
 const attemptMs = 11_500;
 
-/** Calls from other cages and background work have a minute; a trial keeps the one before. */
-const longestOf = ({ timeoutMs, interfaces, canary }: Plan): number =>
-  Math.max(60_000, timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
+/** Background work has a minute; a trial keeps the one before. */
+const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
+  Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);

@@ -6,6 +6,7 @@
 import type { Engine, Instance, Serve, Stop } from "../engine/engine.ts";
 import { Expired } from "../errors.ts";
 import { events } from "../health/events.ts";
+import type { Limits } from "../request/gate.ts";
 import { current, type Request, type Target } from "../request/request.ts";
 import { type Api, invoke } from "../rpc/api.ts";
 import { isStream } from "../rpc/stream.ts";
@@ -20,6 +21,17 @@ export interface CallsOptions {
   self(): Api;
 }
 
+/** How a cage may be called: limits, and the longest that one call may take, if its caller has that much time. */
+export interface CalledLimits extends Limits {
+  readonly timeoutMs: number;
+}
+
+/**
+ * More than of an interface: callers are cages of one's own, each with a gate of its own before it. As many run as one
+ * peer may have here (rpc/limits.ts), and as many wait; a call is some KB.
+ */
+export const defaultCalledLimits = { timeoutMs: 60_000, running: 4_096, waiting: 4_096 } as const;
+
 export class Calls {
   readonly in: Host;
   readonly out = new Bulkheads();
@@ -27,11 +39,12 @@ export class Calls {
 
   constructor(options: CallsOptions) {
     this.#options = options;
-    this.in = new Host({ ...options.host, name: "rpc", timeoutMs: 60_000, running: 4_096, waiting: 4_096 });
+    this.in = new Host({ ...options.host, name: "rpc", ...defaultCalledLimits });
   }
 
-  configure(limits: Readonly<Record<string, CallLimits>>): void {
-    this.out.configure(limits);
+  configure({ called, calls }: { called: CalledLimits; calls: Readonly<Record<string, CallLimits>> }): void {
+    this.in.resize(called);
+    this.out.configure(calls);
   }
 
   /** Answers the engine. What is asked of the cage itself (`self.*`) is no request of its authors'. */
@@ -71,7 +84,6 @@ class Outgoing implements Sending<unknown> {
   readonly #to: Target;
   readonly #path: string;
   readonly #args: readonly unknown[];
-  readonly #startedAt = performance.now();
 
   constructor(engine: Engine, request: Request, to: Target, path: string, args: readonly unknown[]) {
     this.#engine = engine;
@@ -90,13 +102,12 @@ class Outgoing implements Sending<unknown> {
     return this.#engine.call(this.#to, this.#path, this.#args, { remainingMs, trace, logLevel }, stop);
   }
 
-  done(error: unknown, items?: number): unknown {
+  done(error: unknown, items: number | undefined, durationMs: number): unknown {
     const request = this.#request;
     const told =
       error instanceof Expired && error === request.stopped
         ? new Expired(`${this.what}: the deadline of ${request.label} passed`, { cause: error })
         : error;
-    const durationMs = performance.now() - this.#startedAt;
     events.emit("call.done", { cage: this.#to.cage, path: this.#path, durationMs, items, error: told });
     return told;
   }

@@ -24,6 +24,7 @@ import type { Limits } from "../request/gate.ts";
 import type { ResourceProtocol } from "../resources/resource.ts";
 import type { Allow } from "./allow.ts";
 import { type CallLimits, defaultCallLimits } from "./bulkheads.ts";
+import { type CalledLimits, defaultCalledLimits } from "./calls.ts";
 import type { CanaryOptions } from "./canary.ts";
 
 /** What an interface or resource has beside the options of its protocol. */
@@ -50,6 +51,11 @@ export interface CageConfig {
    * interface; every piece holds its generation and what it was begun with.
    */
   readonly background?: Partial<Limits>;
+  /**
+   * How other cages may call this one: at most so long a call, so many at once, so many in line. Default 60,000 ms, 4,096
+   * and 4,096.
+   */
+  readonly called?: Partial<CalledLimits>;
   /** By the name of the cage that is called; one that is not named has room for 1,000, and 1,000 in line. */
   readonly calls?: Readonly<Record<string, Partial<CallLimits>>>;
   readonly resources?: Readonly<Record<string, Named>>;
@@ -102,6 +108,13 @@ const shape = z.strictObject({
     .strictObject({
       running: runningLimit.default(defaultBackgroundLimits.running),
       waiting: z.int().min(0).default(defaultBackgroundLimits.waiting),
+    })
+    .prefault({}),
+  called: z
+    .strictObject({
+      timeoutMs: z.int().min(1).default(defaultCalledLimits.timeoutMs),
+      running: runningLimit.default(defaultCalledLimits.running),
+      waiting: z.int().min(0).default(defaultCalledLimits.waiting),
     })
     .prefault({}),
   calls: z
@@ -172,6 +185,7 @@ export interface Plan {
   readonly running: number | Range;
   readonly waiting: number;
   readonly background: Limits;
+  readonly called: CalledLimits;
   readonly calls: Readonly<Record<string, CallLimits>>;
   readonly test: "gate" | "off";
   readonly allow: Allow | undefined;
@@ -272,8 +286,8 @@ export async function planOf(
     const { protocol: _, ...options } = given;
     resources.push({ name, protocol, options: parsed(protocol.options, options, where, at), key: keyOf(given) });
   }
-  const { timeoutMs, running, waiting, background, calls, settings, test, allow, typecheck, canary, dial } = config;
-  const { processes, engine } = config;
+  const { timeoutMs, running, waiting, background, called, calls, processes } = config;
+  const { settings, test, allow, typecheck, canary, dial, engine } = config;
   const random = interfaces.find((each) => (each.options as { port?: unknown }).port === 0);
   if (processes > 1 && random !== undefined)
     throw fault(where, ["interfaces", random.name, "port"], "processes share a port, so it needs a number of its own");
@@ -284,7 +298,7 @@ export async function planOf(
       ["interfaces", asked.name, "reverse"],
       "a cage that dials in reaches one process only, from which alone it can be called; say processes: 1",
     );
-  const limits = { timeoutMs, running, waiting, background, calls, processes };
+  const limits = { timeoutMs, running, waiting, background, called, calls, processes };
   return { interfaces, resources, ...limits, settings, test, allow, typecheck, canary, dial, engine };
 }
 

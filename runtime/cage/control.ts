@@ -23,6 +23,7 @@ const slowMs: Readonly<Record<string, number>> = {
   rollback: 120_000,
   drain: 30_000,
   rolling: 900_000,
+  upgrade: 150_000,
 };
 export const answerMs = (verb: string): number => slowMs[verb] ?? 10_000;
 

@@ -35,6 +35,7 @@ export class Host implements InterfaceHost {
   readonly answers: Answers;
   readonly gate: Gate;
   readonly #options: HostOptions;
+  #timeoutMs: number;
   /** Addresses lent, to be given back when the interface stops. */
   readonly addresses: Address[] = [];
   /** All that wait, run, or go on after their waiter was released. */
@@ -42,10 +43,17 @@ export class Host implements InterfaceHost {
 
   constructor(options: HostOptions) {
     this.#options = options;
+    this.#timeoutMs = options.timeoutMs;
     this.name = options.name;
     this.cage = options.cage;
     this.answers = options.answers ?? new Map();
     this.gate = new Gate({ name: `interface ${options.name}`, running: options.running, waiting: options.waiting });
+  }
+
+  /** Other limits from now on. */
+  resize(limits: Limits & { readonly timeoutMs: number }): void {
+    this.#timeoutMs = limits.timeoutMs;
+    this.gate.resize(limits);
   }
 
   get since(): number | undefined {
@@ -79,7 +87,7 @@ export class Host implements InterfaceHost {
       lease: this.#options.lease(),
       interface: this.name,
       label: work.label,
-      timeoutMs: Math.min(work.timeoutMs ?? this.#options.timeoutMs, this.#options.timeoutMs),
+      timeoutMs: Math.min(work.timeoutMs ?? this.#timeoutMs, this.#timeoutMs),
       trace: work.trace,
       logLevel: work.logLevel,
       principal: work.principal,

@@ -11,6 +11,7 @@
 import type { Server } from "node:net";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
+import type { Refusal } from "./agreement.ts";
 
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string };
 
@@ -19,7 +20,9 @@ export type ToSupervisor =
   | { readonly kind: "release"; readonly address: Address }
   /** From the first: this generation is for good, its texts are kept, and so many processes are wanted. */
   | { readonly kind: "serving"; readonly generation: number; readonly processes: number }
-  /** From the others: this generation, which the first serves, does not load here; the one before serves on. */
+  /** From the first: shall all serve this generation? Its texts are kept. Answered with who cannot. */
+  | { readonly kind: "propose"; readonly id: number; readonly generation: number }
+  /** From the others: this generation, which the first serves, does not load here. */
   | { readonly kind: "cannot"; readonly generation: number; readonly message: string }
   /** From the others: a verb for the first. */
   | { readonly kind: "ahead"; readonly id: number; readonly verb: string; readonly args: unknown }
@@ -50,6 +53,8 @@ export interface Link {
   listen(server: Server, address: Address): Promise<{ port: number }>;
   release(address: Address): void;
   serving(generation: number, processes: number): void;
+  /** Resolves with who of the others cannot; undefined: all are ready for it. */
+  propose(generation: number): Promise<Refusal | undefined>;
   cannot(generation: number, message: string): void;
   ahead(verb: string, args: unknown): Promise<unknown>;
   ready(summary: unknown): void;
@@ -78,6 +83,16 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
   const send = (message: ToSupervisor): void => {
     if (process.connected) process.send?.(message);
   };
+
+  // Bounded by the supervisor, which answers whatever happens; without one this process is leaving.
+  const ask = (message: (id: number) => ToSupervisor): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const id = nextId++;
+      asked.set(id, ({ value, error }) =>
+        error === undefined ? resolve(value) : reject(new CageError(error.code, error.message)),
+      );
+      send(message(id));
+    });
 
   process.on("message", (message: ToWorker, handle: unknown) => {
     switch (message.kind) {
@@ -135,15 +150,8 @@ export function linkToSupervisor(handlers: WorkerHandlers): Link {
     release: (address) => send({ kind: "release", address }),
     serving: (generation, processes) => send({ kind: "serving", generation, processes }),
     cannot: (generation, message) => send({ kind: "cannot", generation, message }),
-    // Bounded by the supervisor, which answers whatever happens; without one this process is leaving.
-    ahead: (verb, args) =>
-      new Promise((resolve, reject) => {
-        const id = nextId++;
-        asked.set(id, ({ value, error }) =>
-          error === undefined ? resolve(value) : reject(new CageError(error.code, error.message)),
-        );
-        send({ kind: "ahead", id, verb, args });
-      }),
+    propose: async (generation) => (await ask((id) => ({ kind: "propose", id, generation }))) as Refusal | undefined,
+    ahead: (verb, args) => ask((id) => ({ kind: "ahead", id, verb, args })),
     ready: (summary) => send({ kind: "ready", summary }),
     failed: (message, frame) => send({ kind: "failed", message, ...(frame === undefined ? {} : { frame }) }),
     say: (text) => send({ kind: "say", text }),

@@ -6,7 +6,7 @@
  * `_createServerHandle` is what node:cluster itself binds with; the public `listen` would make this process accept.
  */
 
-import { lstatSync, unlinkSync } from "node:fs";
+import { linkSync, lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import { constants } from "node:os";
 import type { Address } from "./link.ts";
@@ -20,6 +20,11 @@ type CreateHandle = (address: string, port: number, family: number) => Handle | 
 const createHandle = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
 
 const keyOf = (address: Address): string => ("path" in address ? address.path : `${address.host}:${address.port}`);
+
+export interface Bequest {
+  readonly key: string;
+  readonly path: string | undefined;
+}
 
 interface Row {
   readonly handle: Handle;
@@ -39,10 +44,9 @@ export class Listeners {
       known.users.set(worker, (known.users.get(worker) ?? 0) + 1);
       return known.handle;
     }
-    if ("path" in address) removeStale(address.path);
     const handle =
       "path" in address
-        ? createHandle(address.path, -1, -1)
+        ? bound(address.path)
         : createHandle(address.host, address.port, net.isIPv6(address.host) ? 6 : 4);
     if (typeof handle === "number") return handle;
     if ("port" in address && address.port !== 0 && boundPort(handle) !== address.port) {
@@ -91,9 +95,44 @@ export class Listeners {
     if (row.path !== undefined) removeStale(row.path);
   }
 
+  /** For another process, which is given the handles: what it has to know of each. */
+  bequeath(): readonly (readonly [Bequest, object])[] {
+    return [...this.#open].map(([key, { handle, path }]) => [{ key, path }, handle]);
+  }
+
+  inherit({ key, path }: Bequest, handle: object): void {
+    this.#open.set(key, { handle: handle as Handle, users: new Map(), path });
+  }
+
+  /** Another process has them: they are closed here, and their names stay. */
+  abandon(): void {
+    for (const { handle } of this.#open.values()) handle.close();
+    this.#open.clear();
+  }
+
   closeAll(): void {
     for (const [key, row] of this.#open) this.#close(key, row);
   }
+}
+
+/**
+ * Bound by another name, of the same length, and then renamed: whoever closes the handle removes the name that it bound, and
+ * the socket may be another process's by then (upgrade.ts). Nor is there a moment without it.
+ */
+export function bound(path: string): Handle | number {
+  const first = `${path.slice(0, -1)}~`;
+  removeStale(first);
+  const handle = createHandle(first, -1, -1);
+  if (typeof handle === "number") return handle;
+  removeStale(path);
+  try {
+    linkSync(first, path);
+    unlinkSync(first);
+  } catch {
+    handle.close();
+    return constants.errno.EADDRINUSE * -1;
+  }
+  return handle;
 }
 
 /** A bind that failed shows only here: listening would then silently take a random port. */

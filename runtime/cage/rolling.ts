@@ -20,10 +20,10 @@ export interface Posts {
 }
 
 /** As a start has: a first one compiles the cage. */
-const startMs = 60_000;
+export const startMs = 60_000;
 /** What is delivered, or fired by a schedule, may have its 10 s and the next step as well. */
-const resignMs = 25_000;
-const succeedMs = 10_000;
+export const resignMs = 25_000;
+export const succeedMs = 10_000;
 /** From drain to SIGKILL: the longest request (10 s by default) and a little for flushing. */
 export const drainMs = 15_000;
 
@@ -43,16 +43,19 @@ export async function replace(old: Process, posts: Posts): Promise<void> {
     old.kill();
     await old.gone;
   });
-  await posts.install(next, old, async () => {
-    try {
-      await next.ask("process.succeed", left ?? {}, succeedMs);
-    } catch (error) {
-      // It is started again as one that crashed.
-      next.kill();
-      throw error;
-    }
-  });
-  await drained(old);
+  try {
+    await posts.install(next, old, async () => {
+      try {
+        await next.ask("process.succeed", left ?? {}, succeedMs);
+      } catch (error) {
+        // It is started again as one that crashed.
+        next.kill();
+        throw error;
+      }
+    });
+  } finally {
+    await drained(old);
+  }
 }
 
 /** Told to drain, ended by force when it takes too long. */

@@ -3,6 +3,7 @@ import { closeSync, writeSync } from "node:fs";
 import { coded } from "../errors.ts";
 import { pathsOf } from "./paths.ts";
 import { Supervisor } from "./supervisor.ts";
+import { inheritance } from "./upgrade.ts";
 
 const given = JSON.parse(process.env["CAGE_SUPERVISOR"] ?? "null") as {
   home: string;
@@ -11,6 +12,8 @@ const given = JSON.parse(process.env["CAGE_SUPERVISOR"] ?? "null") as {
   worker: string;
   watch: boolean;
   inspect?: number;
+  /** It takes over from the supervisor that started it. */
+  heir?: boolean;
 } | null;
 if (given === null) throw new Error("the supervisor is started by ./cage start NAME");
 delete process.env["CAGE_SUPERVISOR"];
@@ -37,7 +40,15 @@ const supervisor = new Supervisor({
   notify: tell,
 });
 
-supervisor.start().catch((error: unknown) => {
+async function takeOver(): Promise<void> {
+  const estate = await inheritance();
+  await supervisor.inherit(estate).catch(async (error: unknown) => {
+    await estate.fail(coded(error));
+    throw error;
+  });
+}
+
+(given.heir ? takeOver() : supervisor.start()).catch((error: unknown) => {
   const { code, message } = coded(error);
   tell({ ok: false, code, message, stderr: [] });
   process.exit(1);

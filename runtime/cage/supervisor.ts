@@ -10,28 +10,31 @@
  * share the listening sockets, and one that dies is started again beside those that serve. One of the others that dies again
  * and again is given up for a while, and the instance is told as degraded.
  *
- * A rolling restart replaces them one after another (rolling.ts). A drained instance keeps this process, and nothing else.
+ * A rolling restart replaces them one after another (rolling.ts). A drained instance keeps this process, and nothing else. An upgrade
+ * replaces this process as well (upgrade.ts).
  *
  * Whoever started it reads one line from `notify`: { ok, ... } once the worker serves, or why it does not.
  */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import type { Server } from "node:net";
+import { chmodSync, mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { CageError } from "../errors.ts";
-import { type LogFile, openLogFile } from "../health/logfile.ts";
 import type { Snapshot } from "../health/metrics.ts";
 import { together } from "../health/together.ts";
-import { alone } from "./claim.ts";
-import { answerMs, askControl, serveControl } from "./control.ts";
+import { forget, propose } from "./agreement.ts";
+import { answerMs, askControl } from "./control.ts";
 import { Crashes, intensity } from "./crashes.ts";
 import type { ToSupervisor, ToWorker } from "./link.ts";
 import { Listeners } from "./listeners.ts";
+import { Output } from "./output.ts";
 import { ensureRun, type Paths, socketOf } from "./paths.ts";
 import { Process } from "./process.ts";
 import { Registry } from "./registry.ts";
-import { drained, drainMs, type Posts, replace } from "./rolling.ts";
+import { drained, drainMs, type Posts, replace, startMs, succeedMs } from "./rolling.ts";
+import { Seat } from "./seat.ts";
+import type { State, Status } from "./status.ts";
+import { bequeath, Heir, type Inheritance } from "./upgrade.ts";
 
 export interface SupervisorOptions {
   readonly paths: Paths;
@@ -49,39 +52,19 @@ export interface SupervisorOptions {
   ): void;
 }
 
-export type State = "starting" | "ready" | "restarting" | "failed" | "draining" | "drained" | "stopping";
-
-export interface Status {
-  readonly cage: string;
-  readonly node: string;
-  readonly state: State;
-  readonly supervisor: number;
-  readonly pid: number | undefined;
-  readonly startedAt: number;
-  readonly restarts: number;
-  readonly lastExit: { readonly at: number; readonly why: string } | undefined;
-  readonly stderr: readonly string[];
-  /** What the worker says of itself; absent while it cannot. */
-  readonly worker?: unknown;
-  /** Of `processes: N`, those that died too often and are not there now. */
-  readonly degraded: readonly number[];
-  /** Of `processes: N`, those beside the first. */
-  readonly others: readonly { readonly process: number; readonly pid: number | undefined; readonly worker?: unknown }[];
-}
-
-const keptLines = 40;
-/** What cages print beside their log: small, and the last of it is what is wanted. */
-const outputLimits = { maxBytes: 8 * 1024 * 1024, keep: 2 } as const;
-
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #listeners = new Listeners();
   readonly #startedAt = Date.now();
   readonly #crashes = new Crashes();
-  readonly #stderr: string[] = [];
   readonly #node = process.env["CAGE_NODE"] ?? (hostname().split(".")[0] as string);
   readonly #registry: Registry;
-  #control: Server | undefined;
+  readonly #seat: Seat;
+  readonly #output: Output;
+  /** The instance is this supervisor's: not yet of one that takes over, no more of one that handed over. */
+  #owns = true;
+  /** Workers of the supervisor before this one. */
+  #inherited: readonly (number | undefined)[] = [];
   /** The first, which leads. */
   #worker: Process | undefined;
   readonly #others = new Map<number, Process>();
@@ -97,10 +80,6 @@ export class Supervisor {
   #serving: number | undefined;
   /** Died, and not to be started again just yet. */
   readonly #resting = new Set<number>();
-  /** What all of them served before that, to go back to; undefined while they do. */
-  #before: number | undefined;
-  #goingBack = false;
-  #output: LogFile | undefined;
   #state: State = "starting";
   #restarts = 0;
   #lastExit: { at: number; why: string } | undefined;
@@ -108,22 +87,86 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#registry = new Registry(options.paths, { node: this.#node, cage: options.cage });
+    const { paths, cage, foreground } = options;
+    this.#registry = new Registry(paths, { node: this.#node, cage });
+    this.#seat = new Seat(socketOf(paths, "ctl", cage), (verb, args) => this.#answer(verb, args));
+    this.#output = new Output(join(paths.logs, cage, "output.log"), foreground);
   }
 
   async start(): Promise<void> {
     const { paths, cage } = this.#options;
     ensureRun(paths);
-    await alone(`${socketOf(paths, "ctl", cage)}.lock`, () => this.#takeControl());
+    await this.#seat.take(cage);
+    this.#prepare();
+    await this.#registry.predecessor(drainMs);
+    if (this.#state === "starting") this.#spawn();
+  }
+
+  #prepare(): void {
+    const { paths, cage } = this.#options;
     // Journals and databases are nobody else's to read.
     mkdirSync(join(paths.state, cage), { recursive: true });
     chmodSync(join(paths.state, cage), 0o700);
-    this.#output = openLogFile({ file: join(paths.logs, cage, "output.log"), ...outputLimits });
+    this.#output.open();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.stop());
     // A terminal that closes must not end what was meant to stay.
     process.on("SIGHUP", () => {});
-    await this.#registry.predecessor(drainMs);
-    if (this.#state === "starting") this.#spawn();
+  }
+
+  /** Takes an instance over from the supervisor that started this one (upgrade.ts). */
+  async inherit(estate: Inheritance): Promise<void> {
+    this.#owns = false;
+    this.#prepare();
+    for (const [bequest, handle] of estate.sockets) this.#listeners.inherit(bequest, handle);
+    this.#serving = estate.serving;
+    this.#wanted = estate.processes;
+    this.#inherited = estate.workers;
+    const { watch, inspect } = this.#options;
+    for (let number = 1; number <= this.#wanted; number++) {
+      const more = { beside: true, again: false, follow: this.#serving, watch: number === 1 && watch };
+      const worker = this.#start(number, more, number === 1 && inspect !== undefined ? 0 : undefined);
+      if (number === 1) this.#worker = worker;
+      else this.#others.set(number, worker);
+    }
+    await Promise.all(this.#places.map((worker) => worker.serves(startMs)));
+    estate.say("serves");
+    const yours = await estate.yours;
+    // It was killed: its workers drain, and let go of the journal when they are gone.
+    if (yours === undefined) await this.#registry.predecessor(drainMs);
+    await Promise.all(this.#places.map((each) => each.ask("process.succeed", yours?.left ?? {}, succeedMs)));
+    await this.#seat.inherit(estate.control);
+    this.#owns = true;
+    this.#notified = true;
+    this.#enter("ready");
+    this.#listeners.sweep();
+    this.#muster();
+    estate.say("taken");
+  }
+
+  /** Hands the instance over to a supervisor of another build; answers with its pid. Its own workers drain then. */
+  async #upgrade({ supervisor, worker }: { supervisor: string; worker: string }): Promise<{ supervisor: number }> {
+    const { paths, cage, watch, inspect, foreground } = this.#options;
+    this.#mayRoll();
+    if (foreground)
+      throw new CageError("CONFLICT", `cage ${cage} runs in the foreground of a terminal or container; restart that`);
+    this.#rolling = true;
+    const { home, root } = paths;
+    const heir = new Heir(supervisor, {
+      home,
+      root,
+      cage,
+      worker,
+      watch,
+      ...(inspect === undefined ? {} : { inspect }),
+    });
+    const estate = { serving: this.#serving as number, processes: this.#wanted };
+    await bequeath(heir, this.#places, estate, this.#listeners, this.#seat).finally(() => (this.#rolling = false));
+    this.#owns = false;
+    this.#state = "stopping";
+    this.#seat.cede();
+    this.#listeners.abandon();
+    void Promise.all(this.#all.map(drained)).then(() => this.#leave(0));
+    return { supervisor: heir.pid as number };
   }
 
   /** Drains the workers, with SIGKILL when they take too long, then leaves. A second call ends it at once. */
@@ -150,12 +193,14 @@ export class Supervisor {
     // It may have been told to stop meanwhile.
     if (this.#state !== "draining") return;
     this.#listeners.closeAll();
-    this.#serving = this.#before = undefined;
+    this.#serving = undefined;
     this.#enter("drained");
   }
 
   /** Whoever looks for an instance finds none from now on; resolves when no worker is left. */
   async #empty(): Promise<void> {
+    // No worker will take what comes now: refused at once, it can ask elsewhere; in the kernel's queue it would wait.
+    this.#listeners.closeAll();
     const workers = this.#all;
     const gone = Promise.all(workers.map(drained));
     this.#register();
@@ -170,27 +215,6 @@ export class Supervisor {
 
   get #all(): Process[] {
     return [...this.#places, ...this.#beside];
-  }
-
-  async #takeControl(): Promise<void> {
-    const { paths, cage } = this.#options;
-    const path = socketOf(paths, "ctl", cage);
-    try {
-      const status = (await askControl(path, "status", undefined, 2_000)) as Status;
-      throw new CageError("CONFLICT", `cage ${cage} already runs (pid ${status.pid ?? status.supervisor})`);
-    } catch (error) {
-      if ((error as CageError).code === "CONFLICT" || (error as CageError).code === "EXPIRED") throw error;
-      // Nobody answers: a socket that lies there was left by a supervisor that was killed.
-      rmSync(path, { force: true });
-    }
-    const control = serveControl((verb, args) => this.#answer(verb, args));
-    await new Promise<void>((resolve, reject) => {
-      control.once("error", reject);
-      control.listen(path, resolve);
-    });
-    // The directory keeps others out already; on a system that ignores that for sockets, this does.
-    chmodSync(path, 0o700);
-    this.#control = control;
   }
 
   #spawn(number = 1): Process {
@@ -217,7 +241,7 @@ export class Supervisor {
       given: { home, root, cage, node: this.#node, process: number, ...more },
       inspect,
       hear: (message, from) => this.#hear(message, from),
-      say: (text, error) => this.#say(text, error),
+      say: (text, error) => this.#output.write(text, error ? "error" : "word"),
       died: (from, why) => this.#died(from, why),
     });
   }
@@ -239,20 +263,23 @@ export class Supervisor {
       case "release":
         return this.#listeners.release(message.address, from);
       case "serving":
-        if (message.generation !== this.#serving) {
-          this.#before = this.#goingBack ? undefined : this.#serving;
-          this.#goingBack = false;
-        }
         this.#serving = message.generation;
         this.#wanted = message.processes;
-        for (const other of this.#others.values())
-          if (other.ready) other.tell({ kind: "follow", generation: message.generation });
+        for (const other of this.#beyond(from)) other.tell({ kind: "follow", generation: message.generation });
         return this.#muster();
+      case "propose":
+        return void propose(message.generation, this.#beyond(from)).then((value) =>
+          from.tell({ kind: "answered", id: message.id, value }),
+        );
       case "cannot":
-        return this.#goBack(from, message.generation, message.message);
+        this.#output.write(
+          `${this.#options.cage}: process ${from.number} cannot serve generation ${message.generation} (${message.message}), and is started anew\n`,
+          "error",
+        );
+        return from.drain();
       case "ahead": {
         const { id, verb, args } = message;
-        return void this.#ask(verb, args, answerMs(verb) - 1_000).then(
+        return void this.#ahead(verb, args, Date.now() + answerMs(verb) - 1_000).then(
           (value) => from.tell({ kind: "answered", id, value }),
           ({ code = "INTERNAL", message }: CageError) => from.tell({ kind: "answered", id, error: { code, message } }),
         );
@@ -263,7 +290,7 @@ export class Supervisor {
         // Whoever waits for it asks the process itself.
         return;
       case "say":
-        return this.#say(`${message.text}\n`);
+        return this.#output.write(`${message.text}\n`);
     }
   }
 
@@ -289,27 +316,14 @@ export class Supervisor {
       void this.#status().then((status) => this.#notify({ ok: true, status }));
   }
 
-  /** All swap or none: what one of them cannot serve, none does. */
-  #goBack(from: Process, generation: number, why: string): void {
-    if (generation !== this.#serving || from.leaving || this.#goingBack) return;
-    const { cage } = this.#options;
-    const failed = (sentence: string): void => {
-      this.#goingBack = false;
-      this.#say(`${cage}: process ${from.number} cannot serve generation ${generation} (${why}); ${sentence}\n`, true);
-    };
-    if (this.#before === undefined || this.#worker === undefined) {
-      failed("there is none to go back to, so it is started anew");
-      return from.tell({ kind: "drain" });
-    }
-    failed(`all go back to generation ${this.#before}`);
-    this.#goingBack = true;
-    this.#worker.ask("rollback", { generation: this.#before }, answerMs("rollback")).catch((error: Error) => {
-      failed(`nor can they go back: ${error.message}`);
-      from.tell({ kind: "drain" });
-    });
+  /** Those that serve beside it. */
+  #beyond(one: Process | undefined): Process[] {
+    return this.#all.filter((each) => each !== one && each.ready);
   }
 
   #died(worker: Process, why: string): void {
+    // Whoever waits for it to serve hears of it, and all of this ends.
+    if (!this.#owns) return void this.#beside.delete(worker);
     const first = worker === this.#worker;
     const beside = this.#beside.delete(worker);
     if (first) this.#worker = undefined;
@@ -325,15 +339,16 @@ export class Supervisor {
     if (!first && worker.leaving) return this.#muster();
     this.#lastExit = { at: Date.now(), why };
     const shown = first ? "the worker" : `process ${worker.number}`;
-    this.#say(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, true);
+    this.#output.write(`${new Date().toISOString()} ${this.#options.cage}: ${shown} ended (${why})\n`, "error");
     const starting = this.#state === "starting";
     if (starting || (!first && !this.#notified && this.#state === "ready")) {
       // It never served: whoever started it is told why, and there is nothing to keep alive.
       const failure = worker.failure ?? { code: "INTERNAL", message: `${shown} ended while starting (${why})` };
-      this.#notify({ ok: false, ...failure, stderr: this.#stderr.slice(-10) });
+      this.#notify({ ok: false, ...failure, stderr: this.#output.last });
       return starting ? this.#leave(1) : void this.stop();
     }
     if (first && this.#state === "ready") this.#enter("restarting");
+    if (first) forget(this.#beyond(undefined));
     this.#again(worker.number);
   }
 
@@ -344,9 +359,9 @@ export class Supervisor {
     const { afterMs, tooMany } = this.#crashes.died(number);
     if (tooMany && number === 1) return this.#fail();
     if (tooMany)
-      this.#say(
+      this.#output.write(
         `${this.#options.cage}: process ${number} ended more than ${intensity.limit} times in ${intensity.periodMs / 1000} s; the others serve, and it is tried again in ${(afterMs / 1000).toFixed(0)} s\n`,
-        true,
+        "error",
       );
     this.#resting.add(number);
     setTimeout(() => {
@@ -361,8 +376,8 @@ export class Supervisor {
   #fail(): void {
     this.#enter("failed");
     for (const worker of this.#all) worker.drain();
-    this.#say(
-      `${this.#options.cage}: more than ${intensity.limit} crashes in ${intensity.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#stderr.slice(-10).join("\n")}\n`,
+    this.#output.write(
+      `${this.#options.cage}: more than ${intensity.limit} crashes in ${intensity.periodMs / 1000} s, stopped; mend it and run ./cage start ${this.#options.cage}. Its last words:\n${this.#output.last.join("\n")}\n`,
     );
     if (this.#options.foreground) this.#leave(1);
   }
@@ -371,10 +386,7 @@ export class Supervisor {
 
   /** All processes anew, one after another; then what differs on the disk, as a start would have loaded it. */
   async #roll(): Promise<unknown> {
-    const { cage } = this.#options;
-    if (this.#rolling) throw new CageError("CONFLICT", `cage ${cage} is being restarted already`);
-    if (this.#state !== "ready" || this.#serving === undefined)
-      throw new CageError("UNAVAILABLE", `cage ${cage} is ${this.#state}; start it with ./cage start ${cage}`);
+    this.#mayRoll();
     this.#rolling = true;
     try {
       for (const old of this.#places) {
@@ -389,6 +401,13 @@ export class Supervisor {
     }
     await this.#ask("process.catch up", undefined, answerMs("reload") - 1_000);
     return await this.#status();
+  }
+
+  #mayRoll(): void {
+    const { cage } = this.#options;
+    if (this.#rolling) throw new CageError("CONFLICT", `cage ${cage} is being restarted already`);
+    if (this.#state !== "ready" || this.#serving === undefined)
+      throw new CageError("UNAVAILABLE", `cage ${cage} is ${this.#state}; start it with ./cage start ${cage}`);
   }
 
   readonly #posts: Posts = {
@@ -436,6 +455,8 @@ export class Supervisor {
       case "drain":
         await this.drain();
         return await this.#status();
+      case "upgrade":
+        return await this.#upgrade(args as { supervisor: string; worker: string });
       case "rolling":
         return await this.#roll();
       case "start":
@@ -473,6 +494,27 @@ export class Supervisor {
     return await this.#worker.ask(verb, args, timeoutMs);
   }
 
+  /**
+   * What may be asked of the first twice: of the next one when this one has resigned (it answers nothing then), or ended
+   * before it answered.
+   */
+  async #ahead(verb: string, args: unknown, until: number): Promise<unknown> {
+    for (;;) {
+      const asked = this.#worker;
+      try {
+        const leftMs = until - Date.now();
+        // While two supervisors change places the one that owns the instance has the journal.
+        const value = await (this.#owns
+          ? this.#ask(verb, args, leftMs)
+          : askControl(socketOf(this.#options.paths, "ctl", this.#options.cage), verb, args, leftMs));
+        if (value !== undefined && value !== null) return value;
+      } catch (error) {
+        if ((this.#owns && asked !== undefined && asked === this.#worker) || Date.now() > until) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
   /** The first's answer, then those of the others that have one: a process that hangs hides none of them. */
   async #askAll(verb: string, args: unknown): Promise<unknown[]> {
     const others = [...this.#others.values()].filter((each) => each.ready);
@@ -503,7 +545,7 @@ export class Supervisor {
       startedAt: this.#startedAt,
       restarts: this.#restarts,
       lastExit: this.#lastExit,
-      stderr: this.#stderr.slice(-10),
+      stderr: this.#output.last,
       degraded: [...this.#resting].filter((number) => this.#crashes.tooMany(number)),
       ...(worker === undefined ? {} : { worker }),
       others,
@@ -516,15 +558,16 @@ export class Supervisor {
   }
 
   #register(): void {
+    if (!this.#owns) return;
     const processes = this.#places.flatMap((worker) => (worker.ready ? [worker.number] : []));
     try {
-      this.#registry.write(
-        this.#all.map((worker) => worker.pid),
-        processes,
-      );
+      this.#registry.write([...this.#all.map((worker) => worker.pid), ...this.#inherited], processes);
     } catch (error) {
       // A full disk must not end what supervises; the last row stays until there is room.
-      this.#say(`${this.#options.cage}: its registry could not be written: ${(error as Error).message}\n`, true);
+      this.#output.write(
+        `${this.#options.cage}: its registry could not be written: ${(error as Error).message}\n`,
+        "error",
+      );
     }
   }
 
@@ -534,20 +577,13 @@ export class Supervisor {
     this.#options.notify(outcome);
   }
 
-  #say(text: string, error = false): void {
-    this.#output?.write(text);
-    if (this.#options.foreground) (error ? process.stderr : process.stdout).write(text);
-    if (!error) return;
-    this.#stderr.push(...text.split("\n").filter((line) => line !== ""));
-    this.#stderr.splice(0, Math.max(0, this.#stderr.length - keptLines));
-  }
-
   #leave(code: number): void {
+    if (!this.#owns) process.exit(code);
     this.#listeners.closeAll();
     this.#registry.remove();
-    // Closing a unix server removes its socket: the sign that nothing of this instance is left.
-    this.#control?.close();
-    this.#output?.close();
+    // The sign that nothing of this instance is left.
+    this.#seat.leave();
+    this.#output.close();
     process.exit(code);
   }
 }

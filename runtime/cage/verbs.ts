@@ -26,6 +26,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
       heapBytes: memory.heapUsed,
       running: (await cage.running()).length,
       interfaces: (await selfApi(cage).describe()).interfaces,
+      dials: await cage.dials(),
       restart: await cage.stale.look(),
       broken: cage.loader.failure
         ? { message: cage.loader.failure.message, frame: cage.loader.failure.frame, file: cage.loader.failure.file }
@@ -90,9 +91,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   /** { from?, to? }: what changed between two generations, as a unified diff. */
   diff: (cage, args) => changes(cage.loader, (args ?? {}) as { from?: number; to?: number }),
 
+  /** From another process of this cage: a call to be made durable. Undefined when the journal is not here any more. */
+  "retry.intake": async (cage, args) => (cage.retries.here ? await cage.retries.intake(args as never) : undefined),
   /** Retried calls: counts per target. */
-  /** From another process of this cage: a call to be made durable. */
-  "retry.intake": (cage, args) => cage.retries.intake(args as never),
   retries: async (cage) => cage.retries.steering.summary(),
   /** One page of them: { state?, target?, ids?, limit?, cursor? }. */
   "retries.list": async (cage, args) => cage.retries.steering.list((args ?? {}) as never),
@@ -113,6 +114,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
   /** From the supervisor, which lets nobody else ask for what begins with "process.". */
   "process.resign": (cage) => cage.resign(),
   "process.succeed": async (cage, args) => void (await cage.succeed((args ?? {}) as { since?: number })),
+  "process.prepare": (cage, args) => cage.loader.prepare((args as { generation: number }).generation),
+  "process.forget": (cage) => cage.loader.forget(),
   "process.catch up": async (cage) => answered(cage, await cage.loader.catchUp()),
 
   async requests(cage) {

@@ -6,15 +6,23 @@ import type { CanaryStatus } from "../cage/canary.ts";
 import { askControl } from "../cage/control.ts";
 import { cagesOf, isName, type Paths, socketOf } from "../cage/paths.ts";
 import type { Outdated } from "../cage/stale.ts";
-import type { Status } from "../cage/supervisor.ts";
+import type { Status } from "../cage/status.ts";
+import type { KeptStatus } from "../engine/engine.ts";
 import { CageError } from "../errors.ts";
+import type { Interface } from "../interfaces/interface.ts";
 
 export interface WorkerStatus {
   readonly generation: number;
   readonly uptimeMs: number;
   readonly rssBytes: number;
   readonly running: number;
-  readonly interfaces: readonly { name: string; protocol: string; url: string | null }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly url: string | null;
+    readonly status?: Interface["status"];
+  }[];
+  readonly dials: readonly KeptStatus[];
   readonly inspector: string | null;
   readonly broken: { readonly message: string } | null;
   readonly types: {

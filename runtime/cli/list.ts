@@ -34,6 +34,12 @@ export const list: Command = {
       table([["CAGE", "STATE", "PID", "GENERATION", "UPTIME", "RESTARTS", "MEMORY", "URL"], ...running.map(row)]),
     );
     for (const status of running) {
+      for (const { name, protocol, status: more } of status.worker?.interfaces ?? [])
+        if (more) process.stdout.write(`${status.cage}: ${name} (${protocol}): ${facts(more)}\n`);
+      for (const { address, open, why } of status.worker?.dials ?? [])
+        process.stdout.write(
+          `${status.cage}: dials ${address}: ${open ? "open" : `not open, tried again and again${why && `: ${why}`}`}\n`,
+        );
       if (status.worker?.inspector)
         process.stdout.write(`${status.cage}: a debugger may come to ${status.worker.inspector}\n`);
       if (status.worker?.held)
@@ -61,6 +67,12 @@ export const list: Command = {
     return 0;
   },
 };
+
+/** "next 2026-01-01T00:00:00.000Z, skipped 0" */
+const facts = (status: Readonly<Record<string, string | number | null>>): string =>
+  Object.entries(status)
+    .flatMap(([name, value]) => (value === null ? [] : [`${name} ${value}`]))
+    .join(", ");
 
 /** Of each cage; output.log has them with their frames. */
 const typesShown = 3;

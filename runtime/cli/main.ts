@@ -30,6 +30,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   stop: async () => (await import("./stop.ts")).stop,
   drain: async () => (await import("./drain.ts")).drain,
   restart: async () => (await import("./restart.ts")).restart,
+  upgrade: async () => (await import("./upgrade.ts")).upgrade,
   list: async () => (await import("./list.ts")).list,
   logs: async () => (await import("./logs.ts")).logs,
   call: async () => (await import("./call.ts")).call,

@@ -23,7 +23,7 @@ import { outside } from "../request/request.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { limits } from "../rpc/limits.ts";
 import { type Handlers, Session } from "../rpc/session.ts";
-import type { Instance } from "./engine.ts";
+import type { Instance, KeptStatus } from "./engine.ts";
 import { Pause } from "./pause.ts";
 
 export interface DialOptions {
@@ -48,9 +48,15 @@ export class Dial {
   #closed = false;
   readonly #pause = new Pause(longestPauseMs);
   #reported = "";
+  #why = "";
 
   constructor(options: DialOptions) {
     this.#options = options;
+  }
+
+  get status(): KeptStatus {
+    const open = [...this.#open.keys()].some((session) => !session.ended && !session.leaving);
+    return { address: this.#options.address, open, why: open ? "" : this.#why };
   }
 
   /** Resolves when the first attempt has ended, well or not. */
@@ -137,6 +143,7 @@ export class Dial {
 
   #report(thrown: unknown): void {
     const error = coded(thrown);
+    this.#why = error.message;
     if (this.#closed || error.message === this.#reported) return;
     this.#reported = error.message;
     events.emit("problem", { what: `dialling ${this.#options.address} (it is tried again and again)`, error });

@@ -90,8 +90,17 @@ export interface Line {
   ask(path: string, args: readonly unknown[], carry: Carry, stop: Stop | undefined, asker: Asker): void;
 }
 
+/** How a connection that is kept open stands, for operators. */
+export interface KeptStatus {
+  readonly address: string;
+  readonly open: boolean;
+  /** Why the last attempt, or the last connection, came to its end; "" while it is open, and before the first. */
+  readonly why: string;
+}
+
 /** A connection that is kept open. */
 export interface Kept {
+  readonly status: KeptStatus;
   /** Takes no new calls, answers what runs, and closes, after a moment in which another may take its place. */
   close(): Promise<void>;
 }

@@ -15,6 +15,7 @@ import { pack } from "../../lib/pack.ts";
 import { CageError, coded, Unavailable } from "../errors.ts";
 import { outside, type Target } from "../request/request.ts";
 import { Balance, type Peer, type PeerState } from "../rpc/balance.ts";
+import { isThrownThere } from "../rpc/error.ts";
 import type { KeyOf } from "../rpc/hello.ts";
 import { limits } from "../rpc/limits.ts";
 import { type Handlers, Session, type SessionOptions } from "../rpc/session.ts";
@@ -46,6 +47,8 @@ export class Joined implements Engine {
   readonly #places = new Map<string, readonly Place[]>();
   readonly #farPlaces = new WeakMap<readonly Far[], readonly Place[]>();
   #seenAt = Number.NEGATIVE_INFINITY;
+  /** When the connection to a place was lost; for a moment. */
+  readonly #lost = new Map<string, number>();
   /** Those that dialled in, by cage. */
   readonly #adopted = new Map<string, readonly Place[]>();
   #adoptions = 0;
@@ -119,6 +122,9 @@ export class Joined implements Engine {
     this.#dials.add(dial);
     if (this.#started) await dial.open();
     return {
+      get status() {
+        return dial.status;
+      },
       close: async () => {
         await dial.retire();
         this.#dials.delete(dial);
@@ -127,12 +133,13 @@ export class Joined implements Engine {
   }
 
   call(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
-    const places = this.#placesOf(to);
+    const at = performance.now();
+    const places = this.#placesOf(to, at);
     if (places.length === 0) return this.#callUnlisted(to, path, args, carry, stop);
     const [only] = places;
     const session = only !== undefined && places.length === 1 ? this.#open(only) : undefined;
     if (only !== undefined && session !== undefined && to.via !== "all")
-      return this.#ask(only, session, path, args, carry, stop);
+      return this.#ask(only, session, at, path, args, carry, stop);
     return this.#callAmong(places, to, path, args, carry, stop);
   }
 
@@ -181,23 +188,47 @@ export class Joined implements Engine {
   }
 
   /** One promise from here to the answer: each costs a tenth of a call. */
-  #ask(place: Place, session: Line, path: string, args: readonly unknown[], carry: Carry, stop?: Stop) {
+  #ask(
+    place: Place,
+    session: Line,
+    at: number,
+    path: string,
+    args: readonly unknown[],
+    carry: Carry,
+    stop?: Stop,
+  ): Promise<unknown> {
     return new Promise<unknown>((resolve, reject) => {
-      const attempt = this.#balance.begin(place);
+      const attempt = this.#balance.begin(place, at);
       session.ask(path, args, carry, stop, {
         resolve(value) {
           attempt.answered();
           resolve(value);
         },
-        reject(error) {
-          attempt.failed(error);
-          reject(error);
+        reject: (thrown) => {
+          const failed = (error: unknown): void => {
+            attempt.failed(error);
+            reject(error);
+          };
+          if (!hasMoved(place, thrown, args, stop)) return failed(thrown);
+          this.#sendOnce(place, path, args, carry, stop).then((value) => {
+            attempt.answered();
+            resolve(value);
+          }, failed);
         },
       });
     });
   }
 
-  #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+  async #send(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
+    try {
+      return await this.#sendOnce(place, path, args, carry, stop);
+    } catch (error) {
+      if (!hasMoved(place, error, args, stop)) throw error;
+      return await this.#sendOnce(place, path, args, carry, stop);
+    }
+  }
+
+  #sendOnce(place: Place, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     const session = this.#open(place);
     if (session !== undefined) return session.call(path, args, carry, stop);
     if (place.line !== undefined)
@@ -252,19 +283,27 @@ export class Joined implements Engine {
   }
 
   /** Where a cage can be called, as far as is known. */
-  #placesOf({ cage, node }: Target): readonly Place[] {
-    const now = performance.now();
+  #placesOf({ cage, node }: Target, now = performance.now()): readonly Place[] {
     if (now - this.#seenAt > seenMs) {
       this.#seenAt = now;
       this.#places.clear();
       for (const { cage, process } of this.#local.registered())
         this.#places.set(cage, [...(this.#places.get(cage) ?? []), this.#placeOf(cage, process)]);
     }
-    const here = this.#places.get(cage) ?? none;
+    const here = this.#kept(this.#places.get(cage) ?? none);
     const dialledIn = this.#adopted.get(cage)?.filter((place) => this.#open(place) !== undefined) ?? none;
     const far = this.#farPlacesOf(cage);
     const all = dialledIn.length + far.length === 0 ? here : [...here, ...dialledIn, ...far];
     return node === undefined ? all : all.filter((place) => place.node === node);
+  }
+
+  /** One that was lost this moment may be listed still, and a call to it would wait for its next process. */
+  #kept(places: readonly Place[]): readonly Place[] {
+    if (this.#lost.size === 0) return places;
+    const now = performance.now();
+    for (const [key, at] of this.#lost) if (now - at > seenMs) this.#lost.delete(key);
+    const kept = places.filter(({ key }) => !this.#lost.has(key));
+    return kept.length > 0 ? kept : places;
   }
 
   #farPlacesOf(cage: string): readonly Place[] {
@@ -404,8 +443,10 @@ export class Joined implements Engine {
     const { me, keyOf } = this.#options;
     const session = new Session(stream, { me, side: "dialled", expect: cage, keyOf, ...options }, handlers);
     await session.ready;
+    this.#lost.delete(key);
     this.#greeted.set(key, session);
     session.onEnd = () => {
+      if (!session.leaving) this.#lost.set(key, performance.now());
       if (this.#greeted.get(key) === session) this.#greeted.delete(key);
     };
     return session;
@@ -437,6 +478,15 @@ const keyOf = ({ cage, node, process, id }: Far): string => `${cage}#${node}.${p
 const seenMs = 500;
 /** What a cage says of its functions changes with a save. */
 const repeatableMs = 5_000;
+
+/**
+ * The process that was asked was leaving, and began nothing of it: another has its place, on the same socket. (A stream among
+ * the arguments can be taken once.)
+ */
+function hasMoved({ line, far }: Place, error: unknown, args: readonly unknown[], stop: Stop | undefined): boolean {
+  const untouched = coded(error).code === "UNAVAILABLE" && !isThrownThere(error);
+  return untouched && line === undefined && far === undefined && stop?.stopped === undefined && !args.some(isStream);
+}
 
 /** What `work` answers, or why its waiter stopped as soon as it does; `work` goes on for others. */
 function unless<T>(stop: Stop | undefined, work: Promise<T>): Promise<T> {

@@ -9,6 +9,10 @@
  *     answer   = module "." function [ "(" [ argument { "," argument } ] ")" ]
  *     argument = field | field "?" | JSON literal          "orders.list(shop, after?, 20)"
  *
+ * The field `body` is all that was sent: a JSON value as it is, text as a string, anything else as bytes (a Uint8Array), so
+ * that `"POST /files/:name": "files.keep(name, body)"` takes any file. What has a field of that name in its address (http) or
+ * of its own (thrift) has that one.
+ *
  * A field that the message lacks is refused with BAD_INPUT, unless its argument says that it may (`after?`). Without
  * parentheses the function gets the message whole: an object of its fields, or what a call gave by position. Schemas of
  * fn({ input }) are validated as for calls. A name that no module has is refused before the swap.
@@ -145,11 +149,18 @@ function given(answer: Answer, message: Fields): readonly unknown[] {
   });
 }
 
-/** A message's members when it is an object, under `otherwise` when it is not. */
-export const fieldsOf = (value: unknown, otherwise: string): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : { [otherwise]: value };
+/**
+ * The fields of a message that is one value: its members when it is an object, else itself under `otherwise`; and for an
+ * answer that names it, `body`: all of it.
+ */
+export function fieldsOf(answer: Answer, value: unknown, otherwise: string): Readonly<Record<string, unknown>> {
+  const members = isRecord(value) ? value : { [otherwise]: value };
+  const wanted = answer.arguments?.some((argument) => "field" in argument && argument.field === "body");
+  return wanted ? { ...members, body: value } : members;
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 
 const longest = 120;
 const quoted = (text: string): string => JSON.stringify(text.length > longest ? `${text.slice(0, longest)}...` : text);

@@ -35,8 +35,8 @@ import type { Answer, Answers } from "./answers.ts";
 export interface Interface {
   /** Where it can be reached, for people; undefined when that has no meaning. */
   readonly url: string | undefined;
-  /** What else its operator may want to see: when a schedule fires next. Plain JSON. */
-  readonly status?: Readonly<Record<string, unknown>>;
+  /** What else its operator may want to see, by name: when a schedule fires next. null: there is nothing to say. */
+  readonly status?: Readonly<Record<string, string | number | null>> | undefined;
   start(): Promise<void>;
   drain(): Promise<void>;
   stop(): Promise<void>;
@@ -47,7 +47,7 @@ export interface Work {
   /** At most this long, from now. Default: the interface's own limit (10 s). */
   readonly timeoutMs?: number | undefined;
   readonly trace?: Trace | undefined;
-  readonly logLevel?: LogLevel;
+  readonly logLevel?: LogLevel | undefined;
   readonly principal?: unknown;
   /** The peer's address or instance, as text. */
   readonly from?: string;

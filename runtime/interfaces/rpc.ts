@@ -46,6 +46,8 @@ const options = z
       .optional(),
     /** Each holds its packers, some 50 KB; more are closed as they come. */
     maxConnections: z.int().min(1).default(1_000),
+    /** Calls of one connection at once, beside `running` of all; more are refused, for one peer must not be all. */
+    runningPerPeer: z.int().min(1).default(limits.runningPerPeer),
     /** Cages that this one may call over the connection that they opened. */
     reverse: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "the name of a cage")).default([]),
   })
@@ -74,6 +76,14 @@ class Rpc implements Interface {
     return path === undefined ? `rpc://${host}:${this.#port}` : `rpc+unix:${path}`;
   }
 
+  /** Which of those that are to dial in have. */
+  get status(): Readonly<Record<string, string>> | undefined {
+    if (this.#options.reverse.length === 0) return undefined;
+    const here = new Set([...this.#sessions.keys()].flatMap(({ peer }) => (this.#isReverse(peer) ? [peer.cage] : [])));
+    const absent = this.#options.reverse.filter((cage) => !here.has(cage));
+    return { dialledIn: [...here].join(" ") || "nobody", ...(absent.length > 0 ? { absent: absent.join(" ") } : {}) };
+  }
+
   async start(): Promise<void> {
     const { host, port = 0, path } = this.#options;
     this.#port = (await this.#host.listen(this.#server, path === undefined ? { host, port } : { path })).port;
@@ -98,7 +108,7 @@ class Rpc implements Interface {
     late.abort();
   }
 
-  #isReverse(peer: Instance | undefined): boolean {
+  #isReverse(peer: Instance | undefined): peer is Instance {
     return peer !== undefined && this.#options.reverse.includes(peer.cage);
   }
 
@@ -112,6 +122,7 @@ class Rpc implements Interface {
         side: "accepted",
         keyOf: (cage) => this.#host.keyOf(cage),
         beatMs: limits.beatMs,
+        runningPerPeer: this.#options.runningPerPeer,
       },
       {
         serve: (from, path, args, carry, stop, send) => this.#serve(address, from, path, args, carry, stop, send),

@@ -7,7 +7,8 @@
  *     {"who":           ->    {"error":{"code":"BAD_INPUT","message":"the line is not JSON"}}\n
  *
  * A line is a JSON value: the fields are an object's members, anything else is { value }. With `format: "text"` it is
- * text, { line }, and a string is answered as it is. Beside or instead of `answers`, the module of the interface's name
+ * text, { line }, and a string is answered as it is; with `format: "bytes"` likewise, as bytes. The field `body` is the
+ * whole value, text or bytes. Beside or instead of `answers`, the module of the interface's name
  * may export `line(value)`. Several lines may be sent before the first answer; they run side by side.
  *
  * Promises: a client costs at most one line of input, its pipelined requests and what it has not read of its answers;
@@ -26,7 +27,7 @@ const options = z.strictObject({
   /** 0 takes a free one. */
   port: z.int().min(0).max(65_535),
   host: z.string().min(1).default("127.0.0.1"),
-  format: z.enum(["json", "text"]).default("json"),
+  format: z.enum(["json", "text", "bytes"]).default("json"),
   /** Held in memory until its end arrives. */
   maxLineBytes: z
     .int()
@@ -194,17 +195,16 @@ class Connection {
 
   async #serve(bytes: Buffer): Promise<string> {
     const { format } = this.#options;
-    const text = bytes.toString("utf8").replace(/\r$/, "");
     const result = await this.#client.serve({ label: "line" }, (module, request) => {
-      const value = format === "text" ? text : parsed(text);
+      const value = format === "bytes" ? bytes : format === "text" ? textOf(bytes) : parsed(textOf(bytes));
       const own = module["line"];
       if (typeof own === "function") return own(value) as unknown;
       const answer = this.#host.answers.get("line");
       if (answer === undefined)
         throw new CageError("NOT_FOUND", "nothing answers lines here; export line(value), or say answers: { line }");
-      return answerWith(answer, format === "text" ? { line: text } : fieldsOf(value, "value"), request);
+      return answerWith(answer, fieldsOf(answer, value, format === "json" ? "value" : "line"), request);
     });
-    return format === "text" && typeof result === "string" ? result : jsonOf(result);
+    return format !== "json" && typeof result === "string" ? result : jsonOf(result);
   }
 
   /** No new line; what runs is answered, then it ends. */
@@ -222,6 +222,8 @@ class Connection {
 }
 
 const refused = (code: Code, sentence: string) => () => Promise.reject<string>(new CageError(code, sentence));
+
+const textOf = (bytes: Buffer): string => bytes.toString("utf8").replace(/\r$/, "");
 
 function parsed(text: string): unknown {
   try {

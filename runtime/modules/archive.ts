@@ -95,6 +95,12 @@ export class Archive {
     });
   }
 
+  /** It came to nothing: the next one may have its number. */
+  drop(generation: number): void {
+    this.#generations.delete(generation);
+    this.#then(() => rm(join(this.#options.folder, `g${generation}.json`), { force: true }));
+  }
+
   async read(generation: number): Promise<ReadonlyMap<string, string> | undefined> {
     const rows = await this.#rows(generation);
     if (rows === undefined) return undefined;

@@ -9,21 +9,16 @@ import type { Cell } from "./cell.ts";
 import type { Endings } from "./endings.ts";
 import { Generation, type Hold } from "./generation.ts";
 import { begin, evaluate } from "./life.ts";
-import type { Linker, Links } from "./linker.ts";
-import type { LoaderOptions, Prepared } from "./loader.ts";
-
-/** What the next generation consists of. */
-export interface Plan extends Links {
-  readonly roots: readonly string[];
-  readonly changed: readonly string[];
-  readonly removed: readonly string[];
-  /** Of a rollback: the generation whose texts it has. */
-  readonly of: number | undefined;
-}
+import type { Linker } from "./linker.ts";
+import type { LoaderOptions, Prepared } from "./options.ts";
+import type { Plan } from "./plan.ts";
 
 export interface Candidate<A> {
+  readonly plan: Plan;
   readonly generation: Generation<A>;
   readonly hold: Hold;
+  /** Cells whose start hooks ran for it. */
+  readonly begun: readonly Cell[];
   readonly prepared: Prepared<A>;
 }
 
@@ -58,7 +53,7 @@ export async function build<A>(
       begun.push(cell);
       await begin(cell, previous?.cells.get(cell.source.file), (hook) => options.runHook(generation, hook));
     }
-    return { generation, hold, prepared };
+    return { plan, generation, hold, begun, prepared };
   } catch (error) {
     await endings.refuse(generation, begun, prepared);
     throw error;

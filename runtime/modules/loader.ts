@@ -22,52 +22,22 @@ import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
 import { outside } from "../request/request.ts";
 import { Archive, type Held } from "./archive.ts";
-import { build, type Plan } from "./candidate.ts";
+import { build, type Candidate } from "./candidate.ts";
 import type { Cell } from "./cell.ts";
-import { Compiler, hashOf } from "./compile.ts";
+import { Compiler } from "./compile.ts";
 import { Disk } from "./disk.ts";
 import { Draft } from "./draft.ts";
 import { complain, Endings } from "./endings.ts";
-import { failureOf, LoadError, type ReloadFailure } from "./failure.ts";
-import type { Generation, Hold } from "./generation.ts";
-import { difference, survey } from "./graph.ts";
-import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved, withLate } from "./ground.ts";
+import { failureOf, type ReloadFailure } from "./failure.ts";
+import type { Generation } from "./generation.ts";
+import { type Ground, hashesOf, onDisk, onTexts, rootsAmong, saved } from "./ground.ts";
 import { type Entry, History, type Trigger } from "./history.ts";
 import { Linker } from "./linker.ts";
-import { resolveIn, within } from "./resolve.ts";
+import type { LoaderOptions } from "./options.ts";
+import { type Plan, planOf } from "./plan.ts";
+import { within } from "./resolve.ts";
 import { Source } from "./source.ts";
 import { Watcher } from "./watch.ts";
-
-/** What the cage made ready for a candidate. */
-export interface Prepared<A> {
-  readonly attachment: A;
-  /** Called right after the swap; synchronous, and does not throw. */
-  commit(): void;
-  /** The candidate was refused after all: close what was opened for it. */
-  abort(): Promise<void>;
-}
-
-export interface LoaderOptions<A> {
-  readonly root: string;
-  readonly home: string;
-  readonly cage: string;
-  readonly stateDir: string;
-  readonly externals: Readonly<Record<string, object>>;
-  /** Validates configuration and opens what is new; a throw refuses the candidate. */
-  prepare(candidate: Generation<A>, previous: Generation<A> | undefined): Promise<Prepared<A>>;
-  /** Runs a module's hook inside a request on that generation. */
-  runHook(generation: Generation<A>, hook: () => unknown): Promise<void>;
-  /** The generation has ended: close what no later one uses. */
-  dispose(generationId: number, attachment: A): Promise<void>;
-  /** Files that load beside those of the cage's folder: its tests, when it runs for them. */
-  more?(): Promise<readonly string[]>;
-  /** For one candidate to evaluate: a top-level await that never ends must not block all later saves. */
-  readonly loadTimeoutMs?: number;
-  /** Another process leads, until `lead`: what serves is what that one kept, under its numbers, and nothing is written. */
-  readonly follower?: boolean;
-  /** Between looks at everything, for the sake of file systems that send no events. */
-  readonly sweepMs?: number;
-}
 
 export type ReloadResult =
   | {
@@ -88,11 +58,6 @@ interface Kept {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-interface Serving<A> {
-  readonly generation: Generation<A>;
-  readonly hold: Hold;
-}
-
 export class Loader<A> {
   readonly #options: LoaderOptions<A>;
   readonly #folder: string;
@@ -103,7 +68,7 @@ export class Loader<A> {
   readonly #history: History;
   readonly #ground: Ground;
   readonly archive: Archive;
-  #serving: Serving<A> | undefined;
+  #serving: Candidate<A> | undefined;
   #roots: readonly string[] = [];
   /** Those of the last attempt, which may have failed: the same again would fail again. */
   #tried: readonly string[] = [];
@@ -121,8 +86,9 @@ export class Loader<A> {
   /** Everything was asked for: what the disk has, held or not. */
   #asked = false;
   #follower: boolean;
-  /** The leader's generation that is being loaded. */
+  /** The leader's generation that is being loaded, and one that awaits its swap. */
   #following = 0;
+  #ready: Candidate<A> | undefined;
 
   constructor(options: LoaderOptions<A>) {
     this.#options = options;
@@ -215,23 +181,59 @@ export class Loader<A> {
     return await this.#alone("rollback", { of, texts });
   }
 
-  /** Serves the leader's generation, from the texts that it kept. */
+  /**
+   * Makes the leader's generation ready, from the texts that it kept: all but the swap, which is made by `follow`. Answers
+   * with why it cannot. One that is not followed ends with `forget`, or when another comes.
+   */
+  prepare(generation: number): Promise<ReloadFailure | undefined> {
+    return this.#turn(async () => {
+      await this.#forget();
+      return await this.#readied(generation).then(() => undefined, failureOf);
+    });
+  }
+
+  forget(): Promise<void> {
+    return this.#turn(() => this.#forget());
+  }
+
+  /** Serves the leader's generation. */
   follow(generation: number): Promise<ReloadResult> {
-    const pass = this.#tail.then(() => outside(() => this.#follow(generation)));
-    this.#tail = pass.catch(() => {});
-    return pass;
+    return this.#turn(() => this.#follow(generation));
+  }
+
+  async #forget(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready !== undefined) await this.#endings.refuse(ready.generation, ready.begun, ready.prepared);
+  }
+
+  async #readied(generation: number): Promise<Candidate<A>> {
+    if (this.#ready?.generation.id === generation) return this.#ready;
+    await this.#forget();
+    this.#following = generation;
+    const made: Source[] = [];
+    try {
+      const texts = await this.archive.read(generation);
+      if (texts === undefined) throw this.archive.missing(generation);
+      const files = new Set([...texts.keys(), ...(this.#serving?.generation.cells.keys() ?? [])]);
+      const plan = await this.#plan(onTexts(this.#options, texts), files, true, undefined, made);
+      this.#ready = await this.#build(plan as Plan);
+      return this.#ready;
+    } finally {
+      for (const source of made) source.discard();
+    }
   }
 
   async #follow(generation: number): Promise<ReloadResult> {
     const startedAt = performance.now();
     if (this.#serving?.generation.id === generation) return this.#same(startedAt);
-    const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
-    this.#following = generation;
     try {
-      const texts = await this.archive.read(generation);
-      if (texts === undefined) throw this.archive.missing(generation);
-      const files = new Set([...texts.keys(), ...cells.keys()]);
-      return await this.#make("command", onTexts(this.#options, texts), files, true, undefined, startedAt);
+      const candidate = await this.#readied(generation);
+      this.#ready = undefined;
+      this.#serve(candidate);
+      const result = { generation, ...this.#counted(candidate.plan), durationMs: performance.now() - startedAt };
+      events.emit("reload.done", { ...result, trigger: "command" });
+      return { ok: true, ...result };
     } catch (error) {
       return { ok: false, error: this.#failed(error, "command", new Set(), performance.now() - startedAt) };
     }
@@ -239,7 +241,7 @@ export class Loader<A> {
 
   /** From now on this process makes the generations: the one that led has written all it knew. */
   async lead(): Promise<void> {
-    await this.#tail;
+    await this.forget();
     await this.#history.open();
     await this.archive.open();
     this.#held = await this.archive.held();
@@ -292,7 +294,7 @@ export class Loader<A> {
   /** Ends every generation, held or not: drain first. */
   async stop(): Promise<void> {
     await this.#watcher?.stop();
-    await this.#tail;
+    await this.forget();
     this.#serving?.hold.release();
     await this.#endings.all();
     this.#serving = undefined;
@@ -324,9 +326,13 @@ export class Loader<A> {
 
   /** A pass that nobody shares. */
   #alone(trigger: Trigger, kept: Kept): Promise<ReloadResult> {
-    const pass = this.#tail.then(() => outside(() => this.#back(trigger, kept)));
-    this.#tail = pass.catch(() => {});
-    return pass;
+    return this.#turn(() => this.#back(trigger, kept));
+  }
+
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#tail.then(() => outside(work));
+    this.#tail = turn.catch(() => {});
+    return turn;
   }
 
   async #pass(trigger: Trigger): Promise<ReloadResult> {
@@ -420,13 +426,13 @@ export class Loader<A> {
       const make = () => this.#plan(ground, files, reshaped, of, made);
       const plan = trigger === "watch" ? await this.#settled(files, make, draft) : await make();
       if (plan === undefined) return this.#same(startedAt);
-      const done = await this.#swap(plan);
+      const candidate = await this.#build(plan);
+      await this.#agreed(candidate);
+      const done = this.#serve(candidate);
       const counted = { ...this.#counted(plan), durationMs: performance.now() - startedAt };
       const result = { generation: done.id, ...counted, ...(of === undefined ? {} : { of }) };
-      if (!this.#follower) {
-        this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
-        this.archive.keep(done.id, sourcesOf(done.cells));
-      }
+      this.#history.add({ ...result, ok: true, at: done.at.toISOString(), trigger });
+      this.archive.keep(done.id, sourcesOf(done.cells));
       events.emit("reload.done", { ...result, trigger });
       return { ok: true, ...result };
     } finally {
@@ -452,59 +458,31 @@ export class Loader<A> {
   }
 
   /** What the next generation would consist of; undefined if it would be the same. */
-  async #plan(
+  #plan(
     ground: Ground,
     pending: ReadonlySet<string>,
     asked: boolean,
     of: number | undefined,
     made: Source[],
   ): Promise<Plan | undefined> {
-    const cells = this.#serving?.generation.cells ?? new Map<string, Cell>();
-    const fresh = new Map<string, Source>();
-    const make = async (file: string, text: string): Promise<Source> => {
-      const source = await Source.make({ file, text, generation: this.#nextId, compiler: this.#compiler });
-      made.push(source);
-      return source;
-    };
-    let reshaped = asked || this.#serving === undefined;
-    const listing = ground.roots();
-    listing.catch(() => {});
-    const looked = await Promise.allSettled(
-      [...pending].map(async (file) => {
-        const old = cells.get(file)?.source;
-        const text = await ground.read(file, old?.text);
-        // A draft that an editor renamed away is no news of anything.
-        if (old === undefined && text === undefined) return;
-        if (old === undefined || text === undefined) reshaped = true;
-        else if (hashOf(text) !== old.hash) fresh.set(file, await make(file, text));
-      }),
-    );
-    const listed = await listing;
-    if (ground === this.#ground) this.#tried = listed;
-    const failed = looked.find((each) => each.status === "rejected");
-    if (failed) throw failed.reason;
-    if (listed.join() !== this.#roots.join()) reshaped = true;
-    if (!reshaped && fresh.size === 0) return undefined;
-    const isFile = ground.look();
-    const nodes = await survey({
-      roots: listed,
-      cells,
-      fresh,
-      reshaped,
-      read: async (file) => {
-        const text = await ground.read(file);
-        if (text === undefined) throw new LoadError("the file is gone", { file });
-        return await make(file, text);
+    return planOf({
+      places: this.#options,
+      ground,
+      serving: this.#serving && { cells: this.#serving.generation.cells, roots: this.#roots },
+      pending,
+      asked,
+      of,
+      make: async (file, text) => {
+        const source = await Source.make({ file, text, generation: this.#nextId, compiler: this.#compiler });
+        made.push(source);
+        return source;
       },
-      resolve: (spec, from) => resolveIn(this.#options, spec, from, isFile),
+      listed: (roots) => {
+        if (ground === this.#ground) this.#tried = roots;
+      },
+      // One that follows takes the number all the same: what lay between may not have loaded here.
+      always: this.#follower,
     });
-    const roots = withLate(this.#options, listed, nodes.keys());
-    const { changed, dirty } = difference(nodes, cells);
-    const same = dirty.size === 0 && nodes.size === cells.size && roots.join() === this.#roots.join();
-    // One that follows takes the number all the same: what lay between may not have loaded here.
-    if (same && this.#serving !== undefined && !this.#follower) return undefined;
-    const removed = [...pending].filter((file) => cells.has(file) && !nodes.has(file));
-    return { roots, nodes, changed, removed, dirty, of };
   }
 
   get #nextId(): number {
@@ -512,10 +490,15 @@ export class Loader<A> {
     return Math.max(this.#serving?.generation.id ?? 0, this.#history.lastGeneration) + 1;
   }
 
-  async #swap(plan: Plan): Promise<Generation<A>> {
+  #build(plan: Plan): Promise<Candidate<A>> {
+    const previous = this.#serving?.generation;
+    return build(plan, this.#nextId, previous, this.#linker, this.#endings, this.#options);
+  }
+
+  /** The swap. */
+  #serve(candidate: Candidate<A>): Generation<A> {
     const previous = this.#serving;
-    const candidate = await build(plan, this.#nextId, previous?.generation, this.#linker, this.#endings, this.#options);
-    const { generation } = candidate;
+    const { plan, generation } = candidate;
     this.#serving = candidate;
     this.#roots = plan.roots;
     this.#endings.live.add(generation);
@@ -529,6 +512,22 @@ export class Loader<A> {
     this.#disk.keep(new Set([...generation.cells.keys(), ...this.#watched()]));
     this.#watcher?.add(plan.changed);
     return generation;
+  }
+
+  /** The other processes of the cage load it from its kept texts, and will serve it as well; or nobody does. */
+  async #agreed({ generation, begun, prepared }: Candidate<A>): Promise<void> {
+    const { agree } = this.#options;
+    if (agree === undefined || this.#follower || this.#serving === undefined) return;
+    try {
+      await agree(generation, async () => {
+        this.archive.keep(generation.id, sourcesOf(generation.cells));
+        await this.archive.flush();
+      });
+    } catch (error) {
+      this.archive.drop(generation.id);
+      await this.#endings.refuse(generation, begun, prepared);
+      throw error;
+    }
   }
 
   #failed(error: unknown, trigger: Trigger, pending: ReadonlySet<string>, durationMs: number): ReloadFailure {

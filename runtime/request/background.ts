@@ -9,7 +9,7 @@
  */
 import { Numbered } from "../../lib/numbered.ts";
 import { events } from "../health/events.ts";
-import { Gate, type Limits } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import { Piece } from "./piece.ts";
 import { current, outside, Request } from "./request.ts";
 
@@ -28,14 +28,6 @@ export class Background {
   /** What waits in line, runs, or goes on past its deadline. */
   readonly running = new Numbered<Request>();
   readonly #idle = new Set<() => void>();
-  #limits = JSON.stringify(defaultBackgroundLimits);
-
-  configure(limits: Limits): void {
-    const said = JSON.stringify(limits);
-    // Else an adaptive limit would begin anew at each save.
-    if (said !== this.#limits) this.gate.resize(limits);
-    this.#limits = said;
-  }
 
   /** Resolves when none of it waits or runs any more; for the cage's stop. */
   async idle(): Promise<void> {

@@ -17,7 +17,7 @@ import type { Trace } from "./trace.ts";
 import { traceOf, traceparent } from "./traceparent.ts";
 
 export const deadlineName = "x-deadline-ms";
-const levelName = "x-log-level";
+export const levelName = "x-log-level";
 const retryAfterName = "x-retry-after-ms";
 
 type Texts = ReadonlyMap<string, string>;
@@ -42,17 +42,19 @@ export function carriedBy(request: Request, deadlineHeader: string): Texts {
   return texts;
 }
 
-const levels: ReadonlySet<string> = new Set<LogLevel>(["debug", "info", "warn", "error"]);
+const levels: ReadonlySet<unknown> = new Set<LogLevel>(["debug", "info", "warn", "error"]);
+
+export const levelOf = (text: unknown): LogLevel | undefined => (levels.has(text) ? (text as LogLevel) : undefined);
 
 /** What came with a call. What is none of it, or makes no sense, is as if it were not there. */
 export function carriedIn(texts: Texts, from: { readonly trusted: boolean; readonly deadlineHeader: string }): Carried {
   const trace = traceOf(texts.get("traceparent"), texts.get("tracestate"));
   const timeoutMs = from.trusted ? milliseconds(texts.get(from.deadlineHeader)) : undefined;
-  const level = from.trusted ? texts.get(levelName) : undefined;
+  const logLevel = from.trusted ? levelOf(texts.get(levelName)) : undefined;
   return {
     ...(trace && { trace }),
     ...(timeoutMs !== undefined && { timeoutMs }),
-    ...(level !== undefined && levels.has(level) && { logLevel: level as LogLevel }),
+    ...(logLevel && { logLevel }),
   };
 }
 

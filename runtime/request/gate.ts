@@ -60,6 +60,7 @@ export class Gate {
   readonly #name: string;
   readonly #clock: () => number;
   readonly #line = new Line<Waiter>();
+  #stated = "";
   #limit = 0;
   #adaptive: Adaptive | undefined;
   #maxWaiting = 0;
@@ -97,8 +98,14 @@ export class Gate {
     return { name: this.#name, running: this.#running, limit: this.#limit, waiting: this.#line.size, heldMs };
   }
 
-  /** Other limits from now on; nobody who runs or waits is disturbed. */
+  /**
+   * Other limits from now on; nobody who runs or waits is disturbed. The same ones, as most saves of a configuration
+   * bring, change nothing: an adaptive limit keeps what it found.
+   */
   resize({ running, waiting }: Limits): void {
+    const stated = JSON.stringify([running, waiting]);
+    if (stated === this.#stated) return;
+    this.#stated = stated;
     this.#adaptive = typeof running === "number" ? undefined : new Adaptive(running);
     this.#limit = typeof running === "number" ? running : (this.#adaptive as Adaptive).limit;
     this.#maxWaiting = waiting;

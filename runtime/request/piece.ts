@@ -55,16 +55,11 @@ export class Piece<T> {
       return this.fail(error);
     }
     if (!isPromise(running)) return this.#succeed(running);
-    const stopped = request.listen((why) => this.#stop(why));
+    // Forgotten with the request's end.
+    request.listen((why) => this.#stop(why));
     running.then(
-      (value) => {
-        request.forget(stopped);
-        this.#succeed(value);
-      },
-      (error: unknown) => {
-        request.forget(stopped);
-        this.fail(error);
-      },
+      (value) => this.#succeed(value),
+      (error: unknown) => this.fail(error),
     );
   }
 

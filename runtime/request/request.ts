@@ -213,7 +213,13 @@ export class Request {
 
   /** Why it was stopped before its end: CANCELLED, or EXPIRED once the deadline passed. */
   get stopped(): CageError | undefined {
-    if (this.#stopped === undefined && this.expired) this.#stop(new Expired(`${this.label}: the deadline passed`));
+    return this.stoppedBy(now());
+  }
+
+  /** As `stopped`, for who has read the clock. */
+  stoppedBy(at: number): CageError | undefined {
+    if (this.#stopped === undefined && at >= this.deadline)
+      this.#stop(new Expired(`${this.label}: the deadline passed`));
     return this.#stopped;
   }
 
@@ -311,7 +317,7 @@ export const outside = <T>(fn: () => T): T =>
   storage.run(undefined as unknown as Request, fn);
 
 /** What can end before the work that it waits for: a request, or a shorter wait inside one (wait.ts). */
-export type Stoppable = Pick<Request, "deadline" | "remaining" | "stopped" | "onStop" | "signal">;
+export type Stoppable = Pick<Request, "deadline" | "remaining" | "stopped" | "stoppedBy" | "onStop" | "signal">;
 
 /**
  * Waits for `work`, but no longer than the request has. The work itself goes on (it may not be abortable); its waiter

@@ -48,7 +48,11 @@ export class Wait implements Stoppable {
   }
 
   get stopped(): CageError | undefined {
-    if (this.#stopped === undefined && now() >= this.deadline)
+    return this.stoppedBy(now());
+  }
+
+  stoppedBy(at: number): CageError | undefined {
+    if (this.#stopped === undefined && at >= this.deadline)
       this.#stop(new Expired(`${this.#what}: not done within its limit of ${this.#limitMs} ms`));
     return this.#stopped;
   }

@@ -9,12 +9,13 @@
  * Every status is an answer; only what is no answer throws: UNAVAILABLE (nobody there, nothing was sent), EXPIRED (the
  * request's deadline, or `timeoutMs`), UNKNOWN_OUTCOME (lost after sending), PROTOCOL (not HTTP, or too large). Redirects
  * are answers as well: where a request may go is its author's to decide. Without `origin` each request names a whole
- * URL. The trace goes along as `traceparent` (and `tracestate`), and with `deadlineHeader` what time is left. Connections are opened outside requests, and are bounded per origin; who
+ * URL. The trace goes along as `traceparent` (and `tracestate`), and with `deadlineHeader` what time is left and the log level (`x-log-level`). Connections are opened outside requests, and are bounded per origin; who
  * finds them all busy waits in line by deadline, and is refused when there are too many or it would come too late.
  */
 import { Agent, type Dispatcher } from "undici";
 import { z } from "../../lib/schema.ts";
 import { CageError, Expired } from "../errors.ts";
+import { levelName } from "../request/carried.ts";
 import { Gate } from "../request/gate.ts";
 import { current, outside, type Request } from "../request/request.ts";
 import { traceparent } from "../request/traceparent.ts";
@@ -87,7 +88,9 @@ export const http: ResourceProtocol<Options, HttpClient> = {
           traceparent: traceparent(request.trace),
           ...(request.trace.state === undefined ? {} : { tracestate: request.trace.state }),
           ...(given.json === undefined ? {} : { "content-type": "application/json" }),
-          ...(deadlineHeader === undefined ? {} : { [deadlineHeader]: String(Math.floor(wait.remaining)) }),
+          ...(deadlineHeader === undefined
+            ? {}
+            : { [deadlineHeader]: String(Math.floor(wait.remaining)), [levelName]: request.logLevel }),
           ...given.headers,
         };
         const parts: Dispatcher.RequestOptions = {

@@ -14,6 +14,7 @@ import type { RetryOptions, Target } from "../request/request.ts";
 import { type Retries, retriesOf } from "./retry.ts";
 
 export interface MovingRetries extends Retries {
+  readonly here: boolean;
   take(): Promise<void>;
   give(graceMs: number): Promise<void>;
 }
@@ -30,6 +31,9 @@ export function movingRetries({ open, handOver, here }: MovingOptions): MovingRe
   const away = retriesOf(handOver);
   let current = here ? open() : away;
   return {
+    get here() {
+      return current !== away;
+    },
     start: () => current.start(),
     retry: (to: Target, options: RetryOptions, path: string, args: readonly unknown[]) =>
       current.retry(to, options, path, args),

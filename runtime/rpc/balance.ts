@@ -196,9 +196,8 @@ export class Balance<P extends Peer> {
    * For a call of the only instance there is, as most are: nothing is chosen, and no promise is spent. Throws when it may
    * not be asked; the caller says how it ended.
    */
-  begin(peer: P): Attempt {
+  begin(peer: P, startedAt = this.#now()): Attempt {
     const row = this.#row(peer.key);
-    const startedAt = this.#now();
     if (row.breaker(startedAt) === "open") throw this.#refusal([peer], startedAt);
     row.begin();
     return new Attempt(row, startedAt, this.#now, this.#random);

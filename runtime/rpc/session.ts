@@ -509,6 +509,8 @@ export class Session implements Line {
     this.#framer.maxBytes = limits.frameBytes;
     if (this.#speech.features.includes("beats"))
       this.#beating = setInterval(() => this.#beat(), this.#options.beatMs).unref();
+    // It came to this while it was dialled.
+    if (this.#draining) this.#send([kinds.bye, false]);
     this.#said(peer);
   }
 

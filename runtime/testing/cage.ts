@@ -146,6 +146,7 @@ export async function openTestCage(
         say() {},
         serving() {},
         cannot() {},
+        propose: async () => undefined,
         ahead: async () => {},
       },
       door: runtime,

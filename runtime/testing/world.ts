@@ -117,7 +117,7 @@ export class World {
       revive() {},
       // There is nobody outside.
       adopt: () => () => {},
-      dial: async () => ({ async close() {} }),
+      dial: async (address) => ({ status: { address, open: false, why: "a test dials nobody" }, async close() {} }),
       publish: async (subject, data) => {
         for (const { subject: wanted, tell } of this.#listeners) if (matches(wanted, subject)) tell(wire(data), me);
       },

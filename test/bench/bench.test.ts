@@ -12,6 +12,9 @@ const benches: Readonly<Record<string, readonly string[]>> = {
     ),
   page: ["ratio"],
   http: ["node_ratio", "fastify_ratio", "hono_ratio"],
+  nats: ["nats_ratio"],
+  rolling: ["failed_requests", "p99_ratio"],
+  failover: ["gap_ms"],
   rpc: ["floor_ratio_256", "moleculer_ratio_256", "p50_ratio_1", "floor_ratio_10k"],
 };
 

@@ -1,5 +1,5 @@
 /**
- * Calls between two cages, turn by turn in one run with a floor written by hand (rpc/floor.mjs) and Moleculer. Server and
+ * Calls between two cages, turn by turn in one run with two floors written by hand (rpc/floor.mjs) and Moleculer. Server and
  * client of each are processes of their own. Ours are two real cages, started as in production, with all that a call has:
  * deadline, trace, context, cancellation, proven callers, metrics at both ends. An echo of about 200 bytes and 10 KB, with
  * 1, 32 and 256 calls outstanding.
@@ -19,60 +19,27 @@
  *   1.4, and the noise larger than any difference; 1 KB is kept, as in the floor.
  * - The symbol that makes a call's promise iterable: 8 ns; a subclass of Promise for it: 230 ns.
  * - Signals are made for nobody: who waits is a Request with listeners (engine.ts, Stop), not an AbortSignal (3 us).
+ * - Calls under way in places that are used again, in the place of Maps and Sets (lib/numbered.ts): after calls of 10 KB had
+ *   been outstanding by hundreds, 200 B cost the caller 6.8 us, and 3.9 us now; 10 KB at 256, 95 us and 45 us. A process
+ *   spent a third of its time in scavenges that copied what old tables of the Map kept alive, and never came out of it.
+ * - The clock read 6 times by the caller in place of 11, 60 ns each.
+ * - Sending what was answered at once with the end of the chunk that asked, not of the turn: nothing, at 1 as at 256.
+ * - A young generation of 32 or 64 MB (--max-semi-space-size): no difference that shows in the noise, 25 MB more memory.
+ *
+ * The first floor keeps its calls in a Map, as most who write one by hand would, and suffers likewise: once it has sent
+ * 10 KB (and here all do, to be warm), 200 B take its caller 2.9 us in place of 1.8, and 10 KB twice what they need. So its
+ * ratios flatter ours, and there is a second floor with an array in its place (`places_ratio_*`), of which ours is 0.45 at
+ * 256; at 1 its p50 is 1.3 to 1.4 of a floor that has sent nothing large.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createProject, freePorts } from "../kit/project.ts";
+import { byHand, type Contestant, type Load, type Measured, Samples } from "./contestant.ts";
 import { median, rounded } from "./figures.ts";
 import type { Bench } from "./run.ts";
 
-interface Load {
-  readonly size: "small" | "large";
-  readonly outstanding: number;
-  readonly ms: number;
-}
-
-interface Measured {
-  readonly perSecond: number;
-  readonly p50Us: number;
-  /** Of the caller's process, for one call. */
-  readonly cpuUs: number;
-}
-
-interface Contestant {
-  readonly name: string;
-  run(load: Load): Promise<Measured>;
-  close(): Promise<void> | void;
-}
-
 const folder = join(import.meta.dirname, "rpc");
-
-async function started(file: string, args: readonly string[]): Promise<ChildProcess> {
-  const child = fork(join(folder, file), args, { execArgv: [] });
-  const [said] = (await Promise.race([once(child, "message"), once(child, "exit")])) as unknown[];
-  if (said !== "ready") throw new Error(`${file} ${args.join(" ")} ended with ${said}`);
-  return child;
-}
-
-async function byHand(name: string, file: string, args: readonly string[]): Promise<Contestant> {
-  const server = await started(file, ["server", ...args]);
-  const client = await started(file, ["client", ...args]);
-  return {
-    name,
-    async run(load) {
-      client.send(load);
-      const [measured] = (await once(client, "message")) as [Measured];
-      return measured;
-    },
-    close() {
-      client.kill();
-      server.kill();
-    },
-  };
-}
 
 async function cages(): Promise<Contestant> {
   const project = createProject({
@@ -109,26 +76,18 @@ export const bench: Bench = {
     const sockets = mkdtempSync(join(tmpdir(), "bench-"));
     const contestants: Contestant[] = [];
     try {
-      contestants.push(await byHand("floor", "floor.mjs", [join(sockets, "map"), "map"]));
-      contestants.push(await byHand("places", "floor.mjs", [join(sockets, "places"), "places"]));
+      contestants.push(await byHand("floor", join(folder, "floor.mjs"), [join(sockets, "map"), "map"]));
+      contestants.push(await byHand("places", join(folder, "floor.mjs"), [join(sockets, "places"), "places"]));
       contestants.push(await cages());
-      contestants.push(await byHand("moleculer", "moleculer.mjs", (await freePorts(2)).map(String)));
-      const samples = new Map<string, Measured[]>();
-      const of = (name: string, cell: string): Measured[] => samples.get(`${name} ${cell}`) ?? [];
+      contestants.push(await byHand("moleculer", join(folder, "moleculer.mjs"), (await freePorts(2)).map(String)));
+      const samples = new Samples();
       // Warm, each of them: what is compiled late would count for whoever comes first.
       for (const each of contestants)
         for (const size of ["small", "large"] as const)
           await each.run({ size, outstanding: 64, ms: quick ? 500 : 2_000 });
       for (let round = 0; round < rounds; round++)
         for (const { cell, size, outstanding } of cells)
-          for (const each of contestants) {
-            const measured = await each.run({ size, outstanding, ms });
-            samples.set(`${each.name} ${cell}`, [...of(each.name, cell), measured]);
-          }
-      const rate = (name: string, cell: string): number => median(of(name, cell).map((each) => each.perSecond));
-      /** The median of each round's own ratio: what else the machine did was the same for both. */
-      const ratio = (a: string, b: string, cell: string, key: keyof Measured = "perSecond"): number =>
-        median(of(a, cell).map((each, round) => each[key] / (of(b, cell)[round] as Measured)[key]));
+          for (const each of contestants) samples.add(each.name, cell, await each.run({ size, outstanding, ms }));
       return {
         rows: [
           [
@@ -146,22 +105,24 @@ export const bench: Bench = {
           ...cells.map(({ cell, size, outstanding }) => [
             size === "small" ? "200 B" : "10 KB",
             String(outstanding),
-            ...contestants.map(({ name }) => rate(name, cell).toFixed(0)),
-            ratio("ours", "floor", cell).toFixed(2),
-            ratio("ours", "places", cell).toFixed(2),
-            ratio("ours", "moleculer", cell).toFixed(2),
-            contestants.map(({ name }) => median(of(name, cell).map((each) => each.cpuUs)).toFixed(1)).join(" / "),
+            ...contestants.map(({ name }) => samples.rate(name, cell).toFixed(0)),
+            samples.ratio("ours", "floor", cell).toFixed(2),
+            samples.ratio("ours", "places", cell).toFixed(2),
+            samples.ratio("ours", "moleculer", cell).toFixed(2),
+            contestants
+              .map(({ name }) => median(samples.of(name, cell).map((each) => each.cpuUs)).toFixed(1))
+              .join(" / "),
           ]),
         ],
         keys: {
-          floor_ratio_256: rounded(ratio("ours", "floor", "small 256")),
-          moleculer_ratio_256: rounded(ratio("ours", "moleculer", "small 256")),
-          places_ratio_256: rounded(ratio("ours", "places", "small 256")),
-          places_ratio_10k: rounded(ratio("ours", "places", "large 32")),
-          p50_ratio_1: rounded(ratio("ours", "floor", "small 1", "p50Us")),
-          floor_ratio_10k: rounded(ratio("ours", "floor", "large 32")),
-          calls_per_s_256: rounded(rate("ours", "small 256"), 0),
-          floor_per_s_256: rounded(rate("floor", "small 256"), 0),
+          floor_ratio_256: rounded(samples.ratio("ours", "floor", "small 256")),
+          moleculer_ratio_256: rounded(samples.ratio("ours", "moleculer", "small 256")),
+          places_ratio_256: rounded(samples.ratio("ours", "places", "small 256")),
+          places_ratio_10k: rounded(samples.ratio("ours", "places", "large 32")),
+          p50_ratio_1: rounded(samples.ratio("ours", "floor", "small 1", "p50Us")),
+          floor_ratio_10k: rounded(samples.ratio("ours", "floor", "large 32")),
+          calls_per_s_256: rounded(samples.rate("ours", "small 256"), 0),
+          floor_per_s_256: rounded(samples.rate("floor", "small 256"), 0),
         },
       };
     } finally {

@@ -128,6 +128,7 @@ describe("hello(who) of the example", () => {
     const { interfaces } = (await ask("describe")) as { interfaces: { name: string; status?: { next: string } }[] };
     const next = interfaces.find(({ name }) => name === "tick")?.status?.next as string;
     expect(Date.parse(next) - Date.now()).toBeLessThan(1_000);
+    expect(await project.ok("list")).toMatch(/^greeter: tick \(schedule\): next 2\d{3}-\S+Z, last \S+Z, skipped \d+$/m);
   });
 
   const python = needing("thrift", "thriftForPython");

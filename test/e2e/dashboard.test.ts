@@ -44,7 +44,11 @@ beforeAll(async () => {
   project = createProject(
     {
       "cages/shop/orders.ts": orders,
-      "config/shop.ts": config({ orders: { protocol: "http", port: web } }),
+      "cages/shop/nightly.ts": "export const fire = () => {};\n",
+      "config/shop.ts": config(
+        { orders: { protocol: "http", port: web }, nightly: { protocol: "schedule", cron: "0 0 1 1 *" } },
+        { dial: ["127.0.0.1:1"] },
+      ),
       "cages/shy/web.ts": answering(`"one"`),
       "config/shy.ts": config(
         { web: { protocol: "http", port: tried } },
@@ -99,6 +103,13 @@ describe("the dashboard", () => {
     await eventually("all well", async () => !(await body()).includes("serves its old code"));
     await shows(/generation [2-9]/);
     expect(readFileSync(file, "utf8")).toContain("at all");
+  });
+
+  it("shows when a schedule fires next, and an address that cannot be dialled", async () => {
+    await page.goto(`${dashboard}/cages/shop`);
+    await shows(/nightly next\s+2\d{3}-01-01T00:00:00.000Z/i);
+    await shows(/dials 127\.0\.0\.1:1\s+not open/i);
+    await shows(/not dialled[\s\S]*127\.0\.0\.1:1 is tried again and again: .*ECONNREFUSED/i);
   });
 
   it("shows retried calls that wait, parks and releases them, and sees them delivered", async () => {

@@ -83,6 +83,10 @@ it("a cage that only dialled out is called by who is named to, and by its own al
   expect(await ask()).toMatchObject({ twice: 4, by: "shop" });
   expect(await ask("till", "safe")).toBe("FORBIDDEN");
   expect(await ask("other")).toBe("NO_SUCH_CAGE");
+  expect(await edge.ok("list")).toContain(`till: dials 127.0.0.1:${ports[0]}: open\n`);
+  expect(await shop.ok("list")).toMatch(
+    /shop: door \(rpc\): dialledIn till\nshop: side \(rpc\): dialledIn nobody, absent till\n/,
+  );
 });
 
 it("is called again after either side was killed", { timeout: 90_000 }, async () => {
@@ -119,6 +123,7 @@ it("is not called once its key is not the one that is known, and is when it is a
   await kill(edge, "till");
   await eventually("it is told so", async () => (await refusals()) > before, limitMs);
   expect(await ask()).toBe("NO_SUCH_CAGE");
+  expect(await edge.ok("list")).toMatch(/till: dials \S+: not open, tried again and again: .*could not prove it/);
   copyFileSync(keyIn(edge, "till"), keyIn(shop, "till"));
   await answers();
 });

@@ -1,6 +1,6 @@
 /** What goes wrong around a supervisor: starts at the same moment, its own death, a full disk. */
 import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type NetConnectOpts } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import { askControl } from "../../runtime/cage/control.ts";
@@ -16,6 +16,17 @@ let project: Project;
 afterEach(() => project.remove());
 
 const listed = async (): Promise<InstanceStatus[]> => JSON.parse(await project.ok("list", "--json"));
+
+/** The code with which a connection is refused. */
+const refusal = (to: NetConnectOpts): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const socket = connect(to);
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+  });
 
 it("starts at the same moment make one instance, and all of them report it", async () => {
   project = createProject({ "cages/shop/api.ts": api });
@@ -139,7 +150,9 @@ export const hang = () => new Promise((_, reject) => request.signal.addEventList
   const closed = new Promise((resolve) => idle.once("close", resolve));
   const stopped = project.ok("stop");
   await closed;
-  // It is waited for all the same.
+  // It is waited for all the same; whoever comes now is refused at once, and waits for nothing.
+  expect(await refusal({ port, host: "127.0.0.1" })).toBe("ECONNREFUSED");
+  expect(await refusal({ path: socketOf(pathsOf(home, project.root), "rpc", "long") })).toBe("ENOENT");
   expect((await listed()).map(({ state }) => state)).toEqual(["stopping"]);
   caller.kill("SIGKILL");
   await stopped;

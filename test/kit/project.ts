@@ -81,11 +81,14 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Waits until `look` gives something; for what raises no event in this process. Fails with `what` after `limitMs`. */
+/**
+ * Waits until `look` gives something; for what raises no event in this process. Fails with `what` after `limitMs`, which
+ * is long: a reload of 0.1 s takes seconds on a machine whose processors are all busy.
+ */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  limitMs = 10_000,
+  limitMs = 25_000,
 ): Promise<T> {
   const deadline = Date.now() + limitMs;
   let last: unknown;

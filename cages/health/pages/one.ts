@@ -42,6 +42,15 @@ function head(row: Row, now: number): Html {
     ],
     ["memory", row.worker === undefined ? nothing : bytes(row.worker.rssBytes)],
     ["event loop p99", row.metrics === undefined ? nothing : ms(row.metrics.loop.p99)],
+    ...(row.worker?.interfaces ?? []).flatMap(({ name, status = {} }) =>
+      Object.entries(status).flatMap(([what, value]): [string, string][] =>
+        value === null ? [] : [[`${name} ${what}`, String(value)]],
+      ),
+    ),
+    ...(row.worker?.dials ?? []).map(({ address, open }): [string, string] => [
+      `dials ${address}`,
+      open ? "open" : "not open",
+    ]),
     ...row.probes.map((probe): [string, string] => [
       probe.url.replace(/^https?:\/\//, ""),
       probe.up === undefined ? "asking" : probe.up ? `answers in ${ms(probe.ms)}` : probe.why,

@@ -32,7 +32,7 @@ export interface ClientOptions {
   /** There is a connection, and all that was subscribed to is, on it. */
   up(): Promise<void>;
   /** There is none any more. */
-  down(why: CageError): void;
+  down(why: Unavailable): void;
   /** The server refused what was published to this subject. */
   denied(subject: string): void;
 }
@@ -67,7 +67,7 @@ export class Client {
   readonly #wanted = new Set<Wanted>();
   readonly #pause = new Pause(longestPauseMs);
   #connection: NatsConnection | undefined;
-  #why: CageError = new Unavailable("NATS is not reachable");
+  #why = new Unavailable("NATS is not reachable");
   #stopped = false;
   #reported = "";
 
@@ -92,7 +92,7 @@ export class Client {
   }
 
   /** Undefined while there is a connection. */
-  get down(): CageError | undefined {
+  get down(): Unavailable | undefined {
     return this.#connection === undefined ? this.#why : undefined;
   }
 
@@ -157,7 +157,9 @@ export class Client {
         });
         throw this.#lost(await connection.closed());
       } catch (error) {
-        this.#why = coded(error);
+        // To who wanted to call it is one thing: not now. Why is for the operator.
+        const { code, message } = coded(error);
+        this.#why = code === "UNAVAILABLE" ? (error as Unavailable) : new Unavailable(message, { cause: error });
         this.#connection = undefined;
         this.#given.down(this.#why);
         this.#report(error);

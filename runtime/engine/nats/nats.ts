@@ -71,6 +71,7 @@ export class Nats implements Beyond {
   /** It may not join. */
   #refused: CageError | undefined;
   #announcing = false;
+  #joining: Promise<void> | undefined;
 
   constructor(given: NatsJoining) {
     const { options, me, root } = given;
@@ -110,7 +111,9 @@ export class Nats implements Beyond {
   }
 
   async look(): Promise<void> {
-    if (this.#refused !== undefined) throw this.#refused;
+    // On a new connection those who are there have to answer first.
+    await this.#joining?.catch(() => {});
+    this.#ensureAllowed();
     await this.#client.flush();
   }
 
@@ -174,7 +177,12 @@ export class Nats implements Beyond {
   // --- who is there ------------------------------------------------------------------------------------------------
 
   /** On a new connection. Rejects when this node may not join. */
-  async #join(): Promise<void> {
+  #join(): Promise<void> {
+    this.#joining = this.#gather();
+    return this.#joining;
+  }
+
+  async #gather(): Promise<void> {
     this.#client.publish(this.#subjects.ask, Buffer.alloc(0));
     await this.#client.flush().catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, gatherMs));
@@ -248,7 +256,7 @@ export class Nats implements Beyond {
   }
 
   /** The connection is gone, and with it all that went through it. */
-  #cutOff(why: CageError): void {
+  #cutOff(why: Unavailable): void {
     this.#announcing = false;
     this.#roster.clear();
     this.#bucket.forget();
@@ -257,9 +265,13 @@ export class Nats implements Beyond {
 
   // --- tunnels -----------------------------------------------------------------------------------------------------
 
+  #ensureAllowed(): void {
+    if (this.#refused !== undefined) throw new Unavailable(this.#refused.message, { cause: this.#refused });
+  }
+
   #ensureUp(): void {
-    const why = this.#refused ?? this.#client.down;
-    if (why !== undefined) throw why;
+    this.#ensureAllowed();
+    if (this.#client.down !== undefined) throw this.#client.down;
     if (this.#tunnels.size >= mostTunnels)
       throw new CageError("OVERLOADED", `${mostTunnels} connections to other instances are open here`);
   }

@@ -229,7 +229,8 @@ export class Tunnel extends Duplex {
   }
 
   override _read(): void {
-    this.#tell();
+    // It is called before what is read leaves the buffer, and then not again until more came.
+    if (this.readableLength > 0) process.nextTick(() => !this.destroyed && this.#tell());
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

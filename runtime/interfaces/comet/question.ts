@@ -37,7 +37,7 @@ export async function answerTo(question: Question, answers: Answers, request: Re
   if (answer === undefined) throw new CageError("NOT_FOUND", `nothing answers '${path.slice(0, 100)}' here`);
   // Only now: whatever strangers ask for must not become a label each.
   request.label = path;
-  return jsonOf({ path, id, answer: (await answerWith(answer, fieldsOf(data, "value"), request)) ?? null });
+  return jsonOf({ path, id, answer: (await answerWith(answer, fieldsOf(answer, data, "value"), request)) ?? null });
 }
 
 export const refusalTo = ({ path, id }: Question, error: unknown): string => jsonOf({ path, id, ...refusalOf(error) });

@@ -31,6 +31,8 @@ export interface Way {
   readonly stalledTimeoutMs: number;
   /** No other request is taken from this connection once the answer is sent. */
   readonly last: boolean;
+  /** This answer goes on until its client leaves; `end` ends it well when the interface drains. */
+  endless(end: () => void): void;
 }
 
 const jsonType = "application/json";
@@ -192,11 +194,17 @@ async function pump(way: Way, status: number, head: Head, stream: Readable): Pro
   // After the client left, nobody else hears of an error.
   stream.on("error", () => {});
   const begin = (): void => void outgoing.writeHead(status, head.finish());
+  let over = false;
   if (way.incoming.method === "HEAD") {
     stream.destroy();
     begin();
     return void outgoing.end();
   }
+  if (head.type.startsWith("text/event-stream"))
+    way.endless(() => {
+      over = true;
+      stream.destroy();
+    });
   try {
     for await (const chunk of stream as AsyncIterable<string | Uint8Array>) {
       if (outgoing.destroyed || outgoing.writableEnded) return;
@@ -205,7 +213,7 @@ async function pump(way: Way, status: number, head: Head, stream: Readable): Pro
       if (!outgoing.write(chunk)) await drained(way);
     }
   } catch (error) {
-    if (!outgoing.destroyed) throw error;
+    if (!outgoing.destroyed && !over) throw error;
   }
   if (outgoing.destroyed || outgoing.writableEnded) return;
   if (!outgoing.headersSent) begin();

@@ -1,6 +1,7 @@
 /**
  * Routes by configuration: `answers: { "GET /orders/:id": "orders.find(id)" }`. The fields are the path's parameters, then
- * the query's, then the members of a JSON or form body; a body that is neither is the field `body` when it is text.
+ * the query's, then the members of a JSON or form body, and `body`: the whole of it, which is bytes when it is neither
+ * JSON, a form nor text.
  */
 import { current } from "../../request/request.ts";
 import { type Answers, answerWith, fieldsOf } from "../answers.ts";
@@ -12,8 +13,8 @@ export function routesOf(answers: Answers): Routes | undefined {
   const routes = [...answers].map(([key, answer]): [string, Answerer] => [
     key,
     ({ params, query, body }) => {
-      const members = body instanceof Uint8Array ? {} : fieldsOf(body, "body");
-      return answerWith(answer, { ...members, ...query, ...params }, current());
+      const fields = body === undefined ? {} : fieldsOf(answer, body, "body");
+      return answerWith(answer, { ...fields, ...query, ...params }, current());
     },
   ]);
   return Object.fromEntries(routes);

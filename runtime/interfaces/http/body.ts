@@ -93,6 +93,13 @@ export class BodyStream extends Readable {
     super();
     this.#incoming = incoming;
     this.#begin = begin;
+    // Whoever reads hears of it; a handler that does not read must not end the process.
+    this.on("error", () => {});
+    // Of such a one there may be no end to wait for (incoming.ts).
+    if (!hasBody(incoming)) {
+      this.push(null);
+      return;
+    }
     let bytes = 0;
     incoming.on("data", (chunk: Buffer) => {
       bytes += chunk.length;
@@ -105,8 +112,6 @@ export class BodyStream extends Readable {
     incoming.once("close", () => {
       if (!incoming.readableEnded) this.destroy(left());
     });
-    // Whoever reads hears of it; a handler that does not read must not end the process.
-    this.on("error", () => {});
   }
 
   override _read(): void {

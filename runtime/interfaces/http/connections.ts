@@ -4,6 +4,7 @@
  *
  *     socket accepted -> counted -> (TLS handshake) -> Connection: requests in turn, or an HTTP/2 session of streams
  *
+ * An answer that would go on for ever (server-sent events) is ended, so that its client comes again.
  * A connection that is owed an answer closes with it (a reset would be a lost request). One that was idle for a while
  * closes at once; one that was busy a moment ago may carry a request this very moment, so it is let be idle first.
  */
@@ -17,6 +18,8 @@ import { clientOf, type Peers, plain } from "./peers.ts";
 
 /** A connection idle for so long is not about to ask: clients under load ask again within milliseconds. */
 const quietMs = 400;
+/** One that was at it when the drain began asks again soon, and is told then; on a machine that is starved, not very soon. */
+const busyMs = 2_000;
 
 /** Resets of an HTTP/2 client that cancels what it asks, faster than answers can be made (CVE-2023-44487). */
 const maxResets = 200;
@@ -27,6 +30,8 @@ export interface Owed {
   readonly number: number;
   /** Whoever asked left. */
   left(): void;
+  /** The interface drains: an answer that would never end by itself ends. */
+  drain(): void;
 }
 
 export class Connection {
@@ -36,7 +41,7 @@ export class Connection {
   readonly owed = new Numbered<Owed>();
   readonly end: () => void;
   newest: Owed | undefined;
-  idleSince = 0;
+  idleSince = performance.now();
   asked = 0;
   /** An answer that is owed or sent ends it: what is asked after that was never taken. */
   ending = false;
@@ -142,11 +147,16 @@ export class Connections {
     this.draining = true;
     // Not http's own close: that ends every connection which is idle this instant.
     const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()));
+    const since = performance.now();
     const closeIdle = (): void => {
-      for (const [key, { owed, idleSince, end }] of this.#byKey)
-        if ("goaway" in key || (owed.size === 0 && performance.now() - idleSince > quietMs)) end();
+      const now = performance.now();
+      for (const [key, { owed, idleSince, end }] of this.#byKey) {
+        const patienceMs = idleSince < since - quietMs ? quietMs : busyMs;
+        if ("goaway" in key || (owed.size === 0 && now - idleSince > patienceMs)) end();
+      }
     };
     closeIdle();
+    for (const { owed } of this.#byKey.values()) for (const each of owed.values()) each.drain();
     const sweep = setInterval(closeIdle, quietMs / 4);
     await closed;
     clearInterval(sweep);

@@ -9,7 +9,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CageError, coded } from "../../errors.ts";
-import type { Request, Trace } from "../../request/request.ts";
+import { levelName, levelOf } from "../../request/carried.ts";
+import type { LogLevel, Request, Trace } from "../../request/request.ts";
 import { traceOf } from "../../request/traceparent.ts";
 import type { Handler, InterfaceHost, Runner, Work } from "../interface.ts";
 import { isReply, type Reply, refusal, reply, send, type Way } from "./answer.ts";
@@ -46,6 +47,7 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
   readonly #expects: Expectation;
   #continued = false;
   #left = false;
+  #endless: (() => void) | undefined;
   #request: Request | undefined;
   #module: Handler | undefined;
   #ask: Ask | undefined;
@@ -94,6 +96,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     this.#request?.cancel("the client went away");
   }
 
+  drain(): void {
+    // Its connection is not closed with it, which would lose what is asked on it next: the answer to that closes it.
+    this.#endless?.();
+  }
+
   // --- what an answer needs to know (Way) --------------------------------------------------------------------------
 
   get compress(): boolean {
@@ -102,6 +109,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
 
   get stalledTimeoutMs(): number {
     return this.#site.options.stalledTimeoutMs;
+  }
+
+  endless(end: () => void): void {
+    this.#endless = end;
+    if (this.#site.draining()) this.drain();
   }
 
   /** Read when the answer's head is made; what is asked on the connection after that is never taken. */
@@ -162,6 +174,11 @@ export class Exchange implements Work, Runner<unknown>, Owed, Way, Arrived {
     if (deadlineHeader === undefined || !this.#connection.trusted) return undefined;
     const said = this.headers[deadlineHeader];
     return said !== undefined && /^\d{1,10}$/.test(said) ? Number(said) : undefined;
+  }
+
+  /** Of a trusted peer: a stranger could fill the disk. */
+  get logLevel(): LogLevel | undefined {
+    return this.#connection.trusted ? levelOf(this.headers[levelName]) : undefined;
   }
 
   handle(module: Handler, request: Request): unknown {

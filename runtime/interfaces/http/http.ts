@@ -18,8 +18,8 @@
  *     tls: { cert: "tls/site.pem", key: secret("site-key") }, http2: true      reloaded when the files change
  *     trusted: ["10.0.0.0/8"], deadlineHeader: "x-deadline-ms"                 proxies whose word counts
  *
- * One file a noun: options, tls, connections, peers, exchange (one request), routes, answered, ask, body, answer,
- * compress.
+ * One file a noun: options, tls, connections, peers, exchange (one request), incoming, routes, answered, ask, body,
+ * answer, compress.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
@@ -32,6 +32,7 @@ import { rawRefusal } from "./answer.ts";
 import { routesOf } from "./answered.ts";
 import { Connections } from "./connections.ts";
 import { Exchange, type Expectation, type Site } from "./exchange.ts";
+import { Incoming } from "./incoming.ts";
 import { type Options, options } from "./options.ts";
 import { Peers } from "./peers.ts";
 import { compile, type Routes } from "./routes.ts";
@@ -112,18 +113,19 @@ function serverOf(options: Options, certificates: Certificates | undefined): Ser
   };
   const server =
     certificates === undefined
-      ? createServer(limits)
+      ? createServer({ ...limits, IncomingMessage: Incoming })
       : options.http2
         ? Object.assign(
             createSecureServer({
               ...certificates.options,
               allowHTTP1: true,
+              Http1IncomingMessage: Incoming,
               settings: { maxConcurrentStreams: options.maxStreams, maxHeaderListSize: options.maxHeaderBytes },
               maxHeaderListPairs: options.maxHeaders + 4,
             }) as unknown as Server,
             limits,
           )
-        : createTlsServer({ ...limits, ...certificates.options });
+        : createTlsServer({ ...limits, ...certificates.options, IncomingMessage: Incoming });
   // One more than allowed, so that too many are seen and not silently dropped.
   server.maxHeadersCount = options.maxHeaders + 1;
   return server;

@@ -89,7 +89,7 @@ export class Schedule implements Interface {
     this.#clock = clock;
   }
 
-  get status(): Readonly<Record<string, unknown>> {
+  get status(): Readonly<Record<string, string | number | null>> {
     const shown = (ms: number | undefined) => (ms === undefined ? null : new Date(ms).toISOString());
     return { next: shown(this.#next), last: shown(this.#last), skipped: this.#skipped };
   }

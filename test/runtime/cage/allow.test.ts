@@ -30,6 +30,10 @@ describe("allow", () => {
           'mail may not call orders.place of billing; to let it, add "mail" to allow.orders in config/billing.ts',
       }),
     );
+    const operator = () => permit({ orders: ["shop"] }, "billing", from("cli"), "orders.place");
+    expect(operator).toThrow(
+      './cage call, whose name is cli, may not call orders.place of billing; to let it, add "cli" to allow.orders in config/billing.ts',
+    );
     expect(tries("shop", "accounts.all")).toThrow(/may not call/);
     expect(tries("shop", "constructor.name")).toThrow(/may not call/);
   });

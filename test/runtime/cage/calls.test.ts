@@ -23,7 +23,7 @@ beforeAll(async () => {
   for (const folder of ["cages/billing", "cages/shop", "config"]) mkdirSync(join(root, folder), { recursive: true });
   write(
     "cages/billing/api.ts",
-    'import { request } from "#runtime";\nexport const generation = () => request.generation;\n',
+    'import { request } from "#runtime";\nexport const generation = () => request.generation;\nlet go = () => {};\nexport const wait = () => new Promise((done) => { go = () => done("waited"); });\nexport const end = () => go();\n',
   );
   write("cages/shop/api.ts", "export const nothing = 1;\n");
   allows('"shop"');
@@ -47,4 +47,17 @@ it("are judged by the `allow` of the generation that serves them, of two during 
   const answers = [];
   for (let n = 0; n < 10; n++) answers.push(await ask());
   expect(answers.sort()).toEqual([1, 1, 1, 1, 1, ...Array.from({ length: 5 }, () => "FORBIDDEN")]);
+});
+
+it("are bounded by what its configuration says of how it is called", async () => {
+  const ask = (path: string) => shop.run(() => current().services.call({ cage: "billing" }, path, []));
+  write("config/billing.ts", "export const config = { called: { running: 1, waiting: 0 } };\n");
+  expect(await billing.reload()).toMatchObject({ ok: true });
+  const waiting = ask("wait");
+  await expect.poll(() => ask("generation").catch((error: CageError) => error.code)).toBe("OVERLOADED");
+  await billing.run(() => billing.module<{ end(): void }>("api").end());
+  expect(await waiting).toBe("waited");
+  write("config/billing.ts", "export const config = { called: { timeoutMs: 20 } };\n");
+  expect(await billing.reload()).toMatchObject({ ok: true });
+  await expect(ask("wait")).rejects.toMatchObject({ code: "EXPIRED" });
 });

@@ -56,6 +56,41 @@ describe("answers over http", () => {
     expect(await ask("/path", json, "{}")).toMatchObject({ error: { code: "BAD_INPUT" } });
   });
 
+  test("have the whole body as `body`: JSON and a form as they are, text as a string, all else as bytes", async () => {
+    const kept: unknown[] = [];
+    const url = await serve(
+      http as never,
+      {
+        answers: {
+          "POST /:name": "greeter.keep(name, body)",
+          "POST /any/:body": "greeter.keep(body)",
+          "PUT /maybe": "greeter.keep(body?)",
+          "PUT /whole": "greeter.keep",
+        },
+      },
+      { keep: (...given: unknown[]) => void kept.push(...given) },
+    );
+    const send = async (path: string, type: string, body: string | Uint8Array<ArrayBuffer>, method = "POST") =>
+      (await fetch(url + path, { method, headers: { "content-type": type }, body })).status;
+    const bytes = new Uint8Array([0, 10, 255, 13]);
+    await send("/file", "application/octet-stream", bytes);
+    await send("/json", "application/json", '{"name":"x","body":1}');
+    await send("/list", "application/json", "[1,2]");
+    await send("/text", "text/plain", "hello");
+    await send("/any/path", "text/plain", "hello");
+    await fetch(`${url}/maybe`, { method: "PUT" });
+    await send("/whole", "image/png", bytes, "PUT");
+    const same = expect.toSatisfy(
+      (value: Uint8Array) => value instanceof Uint8Array && Buffer.compare(value, bytes) === 0,
+    );
+    expect(kept).toEqual([
+      ...["file", same, "json", { name: "x", body: 1 }, "list", [1, 2], "text", "hello", "path"],
+      undefined,
+      { body: same },
+    ]);
+    expect((await fetch(`${url}/none`, { method: "POST" })).status).toBe(400);
+  });
+
   test("come after the module's own routes, and share its 405", async () => {
     const url = await serve(http as never, {
       module: { routes: { "GET /own": () => "own" } },

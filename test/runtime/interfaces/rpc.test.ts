@@ -87,12 +87,43 @@ describe("a call over an rpc interface", () => {
     });
   });
 
+  test("may run beside so many others of its peer, and is refused beyond", async () => {
+    let end = () => {};
+    const wait = () => new Promise<void>((resolve) => (end = resolve));
+    const { call } = await serve({ wait, quick: () => 1 }, {}, { port: 0, runningPerPeer: 1 });
+    const first = call("wait");
+    await expect(call("quick")).rejects.toMatchObject({
+      code: "OVERLOADED",
+      details: { retryAfterMs: expect.any(Number) },
+    });
+    end();
+    await first;
+    expect(await call("quick")).toBe(1);
+  });
+
   test("is answered over a unix socket too", async () => {
     const folder = mkdtempSync(join(tmpdir(), "rpc-"));
     open.push(() => rmSync(folder, { recursive: true }));
     const { call } = await serve({}, { "hi.hello": "greeter.hello" }, { path: join(folder, "door.sock") });
     expect(await call("hi.hello", "you")).toBe("hello, you");
   });
+});
+
+test("a connection that comes to a door which drains is told to go elsewhere as soon as it has said who it is", async () => {
+  const made = createHost({ hello: () => 1 });
+  const door = rpc.create(rpc.options.parse({ port: 0 }), made.host);
+  await door.start();
+  open.push(() => door.stop());
+  const socket = connect(Number(new URL(door.url as string).port), "127.0.0.1");
+  // Its hello: it was accepted.
+  await new Promise((resolve) => socket.once("readable", resolve));
+  await door.drain();
+  const handlers = { serve: () => Promise.reject(new Error("nobody asks here")), event: () => {} };
+  const session = new Session(socket, { me: { node: "n", cage: "asker" }, side: "dialled", keyOf }, handlers);
+  open.push(() => session.close());
+  await new Promise<void>((resolve) => (session.onLeaving = resolve));
+  expect(session.leaving).toBe(true);
+  await expect(session.call("hello", [], carry)).rejects.toMatchObject({ code: "UNAVAILABLE" });
 });
 
 test.each([

@@ -68,6 +68,24 @@ describe("a line", () => {
     expect(await text.hear(1)).toEqual(["hello, you there"]);
   });
 
+  test('is handed on whole as `body`, and with `format: "bytes"` byte for byte', async () => {
+    const json = await (await serve({}, {}, { line: "greeter.given(who, body)" })).talk();
+    json.say('{"who":"you","body":1}\n');
+    expect(await json.hear(1)).toEqual(['["you",{"who":"you","body":1}]']);
+    const got: Uint8Array[] = [];
+    const line = (bytes: Uint8Array) => {
+      got.push(bytes);
+      return "ok";
+    };
+    const raw = await (await serve({ line }, { format: "bytes" })).talk();
+    raw.socket.write(Buffer.from([0, 255, 13, 10]));
+    expect(await raw.hear(1)).toEqual(["ok"]);
+    expect([...(got[0] as Uint8Array)]).toEqual([0, 255, 13]);
+    const named = await (await serve({}, { format: "bytes" }, { line: "greeter.given(body, line)" })).talk();
+    named.say("hi\n");
+    expect(JSON.parse((await named.hear(1))[0] as string)).toHaveLength(2);
+  });
+
   test("may come in pieces, or many at once", async () => {
     const { talk } = await serve({ line: (value: unknown) => value });
     const { say, hear, socket } = await talk();

@@ -156,7 +156,7 @@ describe("a call over the header transport", () => {
   const header = { transport: "header" };
   const local = { trusted: ["127.0.0.1"] };
 
-  async function crossed(service: Record<string, unknown>, asking: Record<string, unknown> = header, timeoutMs = 3000) {
+  async function crossed(service: Record<string, unknown>, asking: Record<string, unknown> = header, timeoutMs = 5000) {
     let there = {} as { trace: string; parent: string | undefined; level: string; remaining: number };
     const look = () => {
       const { trace, logLevel, remaining } = current();
@@ -177,14 +177,14 @@ describe("a call over the header transport", () => {
     async (encoding) => {
       const { here, there } = await crossed(local, { ...header, encoding });
       expect(there).toMatchObject({ trace: here.trace.id, parent: here.trace.span, level: "debug" });
-      expect(there.remaining).toBeLessThanOrEqual(3000);
+      expect(there.remaining).toBeLessThanOrEqual(5000);
     },
   );
 
   test("of a stranger goes on with its trace only", async () => {
     const { here, there } = await crossed({});
     expect(there).toMatchObject({ trace: here.trace.id, level: "info" });
-    expect(there.remaining).toBeGreaterThan(3000);
+    expect(there.remaining).toBeGreaterThan(5000);
   });
 
   test("has no more time than the interface gives, however much its caller has", async () => {
@@ -194,8 +194,8 @@ describe("a call over the header transport", () => {
 
   test("finds its time by the name that both sides configured", async () => {
     const name = { deadlineHeader: "client_timeout" };
-    expect((await crossed({ ...local, ...name }, { ...header, ...name })).there.remaining).toBeLessThanOrEqual(3000);
-    expect((await crossed(local, { ...header, ...name })).there.remaining).toBeGreaterThan(3000);
+    expect((await crossed({ ...local, ...name }, { ...header, ...name })).there.remaining).toBeLessThanOrEqual(5000);
+    expect((await crossed(local, { ...header, ...name })).there.remaining).toBeGreaterThan(5000);
   });
 
   test("goes packed where that is configured, which the framed transport cannot", async () => {

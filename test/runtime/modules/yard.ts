@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Candidate } from "../../../runtime/modules/generation.ts";
 import { hooks } from "../../../runtime/modules/hooks.ts";
-import { Loader, type LoaderOptions, type ReloadResult } from "../../../runtime/modules/loader.ts";
+import { Loader, type ReloadResult } from "../../../runtime/modules/loader.ts";
+import type { LoaderOptions } from "../../../runtime/modules/options.ts";
 
 export type Files = Readonly<Record<string, string>>;
 

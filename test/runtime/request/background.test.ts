@@ -71,7 +71,7 @@ describe("background work", () => {
 
   it("is bounded: beyond what runs and waits its beginner is refused, told when to come again, and it is counted", async () => {
     const all = new Background();
-    all.configure({ running: 2, waiting: 1 });
+    all.gate.resize({ running: 2, waiting: 1 });
     const held = lease();
     const one = request(60_000, held, servicesWith(all));
     const done: Events["request.done"][] = [];
@@ -107,7 +107,7 @@ describe("background work", () => {
 
   it("that waits for its turn past its deadline is given up, and told of", async () => {
     const all = new Background();
-    all.configure({ running: 1, waiting: 1 });
+    all.gate.resize({ running: 1, waiting: 1 });
     const one = request(60_000, lease(), servicesWith(all));
     const { ends, work } = stubborn();
     const told = new Promise((resolve) => {
@@ -126,12 +126,12 @@ describe("background work", () => {
 
   it("has other bounds after a save, and what runs goes on", async () => {
     const all = new Background();
-    all.configure({ running: 1, waiting: 1 });
+    all.gate.resize({ running: 1, waiting: 1 });
     const one = request(60_000, lease(), servicesWith(all));
     const { ends, work } = stubborn();
     for (let n = 0; n < 2; n++) run(one, () => background(work));
     await expect.poll(() => ends.length).toBe(1);
-    all.configure({ running: 2, waiting: 0 });
+    all.gate.resize({ running: 2, waiting: 0 });
     await expect.poll(() => ends.length).toBe(2);
     for (const end of ends) end();
     await all.idle();

@@ -51,6 +51,7 @@ describe("the http resource", () => {
           body: Buffer.concat(chunks).toString(),
           trace: incoming.headers["traceparent"],
           left: Number(incoming.headers["x-deadline-ms"]),
+          level: incoming.headers["x-log-level"],
         };
         outgoing.writeHead(409, { "content-type": "application/json" }).end('{"taken":true}');
       });
@@ -66,6 +67,7 @@ describe("the http resource", () => {
       body: '{"cents":5}',
       trace: `00-${mine.trace.id}-${mine.trace.span}-01`,
       left: expect.any(Number),
+      level: "info",
     });
     expect((seen as { left: number }).left).toBeLessThanOrEqual(5_000);
     expect((seen as { left: number }).left).toBeGreaterThan(0);

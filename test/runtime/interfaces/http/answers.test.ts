@@ -202,12 +202,14 @@ describe("peers", () => {
       origin: ask.url.origin,
       left: request.remaining,
       trace: request.trace,
+      level: request.logLevel,
     }),
   };
   const said = {
     "x-forwarded-for": "6.6.6.6, 203.0.113.9, 10.1.2.3",
     "x-forwarded-proto": "https",
     "x-deadline-ms": "500",
+    "x-log-level": "debug",
     host: "shop.example",
   };
   async function ask(options: Record<string, unknown>, headers: Record<string, string>) {
@@ -219,20 +221,21 @@ describe("peers", () => {
       origin: string;
       left: number;
       trace: Record<string, string>;
+      level: string;
     };
   }
 
   it("are believed about others when they are trusted, as far as the last one who is not", async () => {
-    const { from, origin, left } = await ask({ trusted: ["127.0.0.1", "10.0.0.0/8"] }, said);
-    expect([from, origin]).toEqual(["203.0.113.9", "https://shop.example"]);
+    const { from, origin, left, level } = await ask({ trusted: ["127.0.0.1", "10.0.0.0/8"] }, said);
+    expect([from, origin, level]).toEqual(["203.0.113.9", "https://shop.example", "debug"]);
     expect(left).toBeLessThanOrEqual(500);
     const odd = await ask({ trusted: ["127.0.0.1"] }, { ...said, "x-forwarded-for": "unknown", "x-deadline-ms": "-1" });
     expect([odd.from, odd.left > 500]).toEqual(["127.0.0.1", true]);
   });
 
   it("are not believed when they are strangers, and never get more time than there is", async () => {
-    const { from, origin, left } = await ask({ trusted: ["10.0.0.0/8"] }, said);
-    expect([from, origin]).toEqual(["127.0.0.1", "http://shop.example"]);
+    const { from, origin, left, level } = await ask({ trusted: ["10.0.0.0/8"] }, said);
+    expect([from, origin, level]).toEqual(["127.0.0.1", "http://shop.example", "info"]);
     expect(left).toBeGreaterThan(500);
     const greedy = await ask({ trusted: ["::1", "127.0.0.1"] }, { ...said, "x-deadline-ms": "99999999" });
     expect(greedy.left).toBeLessThanOrEqual(10_000);
