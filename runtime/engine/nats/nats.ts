@@ -85,7 +85,7 @@ export class Nats implements Beyond {
       root,
       name: `${me.node}.${me.cage}${this.#process === 1 ? "" : `#${this.#process}`}`,
       inbox: this.#subjects.inbox,
-      up: () => (this.#joining = this.#join()),
+      up: () => this.#join(),
       down: (why) => this.#cutOff(why),
       denied: (subject) => this.#denied(subject),
     });
@@ -177,7 +177,12 @@ export class Nats implements Beyond {
   // --- who is there ------------------------------------------------------------------------------------------------
 
   /** On a new connection. Rejects when this node may not join. */
-  async #join(): Promise<void> {
+  #join(): Promise<void> {
+    this.#joining = this.#gather();
+    return this.#joining;
+  }
+
+  async #gather(): Promise<void> {
     this.#client.publish(this.#subjects.ask, Buffer.alloc(0));
     await this.#client.flush().catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, gatherMs));

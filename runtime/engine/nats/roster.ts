@@ -30,6 +30,9 @@ export class Roster {
       return false;
     }
     if (this.#rows.size >= mostRows) return false;
+    // It took the place of one that could not say goodbye.
+    for (const [id, { far: old }] of this.#rows)
+      if (old.node === far.node && old.cage === far.cage && old.process === far.process) this.#rows.delete(id);
     this.#rows.set(far.id, { far, missed: 0 });
     this.#changed();
     return true;

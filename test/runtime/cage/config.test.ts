@@ -37,6 +37,22 @@ describe("a cage's configuration", () => {
     expect(await plan(undefined)).toMatchObject({ interfaces: [], resources: [], timeoutMs: 10_000 });
   });
 
+  it("joins nodes as it says, by default none, and refuses what cannot be meant", async () => {
+    expect((await plan(undefined)).engine).toEqual({ kind: "local" });
+    const nats = { kind: "nats", servers: ["nats1:4222", "tls://[::1]"] };
+    const { engine } = await plan({}, {}, { cluster: { engine: { ...nats, password: secret("nats") } } });
+    expect(engine).toMatchObject({ ...nats, prefix: "cage", replicas: 1, password: { name: "nats" } });
+    expect(await failure({ engine: { ...nats, sevrers: [] } })).toBe(
+      "config/shop.ts: engine.sevrers: unknown key; did you mean 'servers'?",
+    );
+    expect(await failure({ engine: { ...nats, password: "in the open" } })).toContain('write secret("name")');
+    expect(await failure({ engine: { ...nats, servers: ["nats://me:mine@nats1:4222"] } })).toContain(
+      "who you are beside it",
+    );
+    expect(await failure({ engine: { ...nats, tls: { cert: "c.pem" } } })).toContain("cert and key go together");
+    expect(await failure({ engine: { kind: "nets" } })).toContain("config/shop.ts: engine.kind");
+  });
+
   it("bounds background work, by default as an interface", async () => {
     expect(await plan({})).toMatchObject({ background: { running: 1_000, waiting: 1_000 } });
     expect(await plan({ background: { running: 5 } })).toMatchObject({ background: { running: 5, waiting: 1_000 } });

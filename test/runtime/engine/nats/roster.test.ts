@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Roster } from "../../../../runtime/engine/nats/roster.ts";
 
-const far = (cage: string, id: string) => ({ node: "n", cage, process: 1, id });
+const far = (cage: string, id: string, process = 1) => ({ node: "n", cage, process, id });
 
 describe("the roster", () => {
   it("lists who was heard, by cage, and gives the same list until something changes", () => {
@@ -27,9 +27,15 @@ describe("the roster", () => {
     expect(roster.hear(far("a", "1"))).toBe(true);
   });
 
+  it("lists the latest start of an instance only, which may have come without the other's goodbye", () => {
+    const roster = new Roster();
+    for (const row of [far("a", "1"), far("a", "2", 2), far("b", "3"), far("a", "4")]) roster.hear(row);
+    expect(roster.instances().map(({ id }) => id)).toEqual(["2", "3", "4"]);
+  });
+
   it("holds a bounded number, however many make themselves known", () => {
     const roster = new Roster();
-    for (let n = 0; n < 20_000; n++) roster.hear(far("a", String(n)));
+    for (let n = 0; n < 20_000; n++) roster.hear(far("a", String(n), n));
     expect(roster.instances()).toHaveLength(10_000);
   });
 });

@@ -1,6 +1,6 @@
 /** Who may say what: the server's permissions, its certificate, and what this side proves to it. */
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAccount, createOperator, createUser, type KeyPair } from "@nats-io/nkeys";
 import { connect } from "@nats-io/transport-node";
@@ -14,15 +14,15 @@ import { makeCertificate, temporaryFolder } from "../../../kit/http.ts";
 import { type NatsServer, type NatsServerOptions, natsServer } from "../../../kit/nats.ts";
 import { needing } from "../../../kit/needs.ts";
 import { Nodes } from "../../../kit/nodes.ts";
+import { home } from "../../../kit/project.ts";
 
 const { describe, it } = needing("nats", "openssl");
 const carry: Carry = { remainingMs: 5_000, trace: { id: "a".repeat(32), span: "b".repeat(16) }, logLevel: "info" };
 const secret = (name: string, value: string) => ({ name, reveal: () => value });
-/** As README states them. */
-const permissions = (node: string): string => `{
-  publish: ["cage.to.*.*.*.from.${node}.>", "cage.here.${node}.>", "cage.ask.${node}.>", "cage.event.${node}.>", "$JS.API.>", "$KV.cage_memory.>"]
-  subscribe: ["cage.to.${node}.>", "cage.here.>", "cage.ask.>", "cage.event.>", "cage.inbox.${node}.>"]
-}`;
+/** As README states them, for the node called east. */
+const [stated] =
+  /publish: \[[^\]]*\]\s*subscribe: \[[^\]]*\]/.exec(readFileSync(join(home, "README.md"), "utf8")) ?? [];
+const permissions = (node: string): string => `{ ${stated?.replaceAll(".east.", `.${node}.`)} }`;
 const users = ["one", "two"].map(
   (node) => `{ user: ${node}, password: "pass-${node}", permissions: ${permissions(node)} }`,
 );
