@@ -30,6 +30,8 @@ export const codes = {
   CANCELLED: { status: 499, retryable: false, public: true },
   /** The connection was lost after the request was sent: it may or may not have been done. */
   UNKNOWN_OUTCOME: { status: 502, retryable: false, public: false },
+  /** What was asked for needs another engine. */
+  UNSUPPORTED: { status: 501, retryable: false, public: false },
   CONFIG: { status: 500, retryable: false, public: false },
   LOAD: { status: 500, retryable: false, public: false },
   PORT_TAKEN: { status: 500, retryable: false, public: false },

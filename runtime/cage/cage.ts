@@ -13,7 +13,7 @@
  * new work, finish what runs (bounded by the longest deadline), flush, close.
  */
 import { join } from "node:path";
-import { type Engine, type Kept, type KeptStatus, type Line, stopOf } from "../engine/engine.ts";
+import { type Engine, type Kept, type KeptStatus, type Line, stopOf, upSubject } from "../engine/engine.ts";
 import { Joined } from "../engine/joined.ts";
 import { CageError } from "../errors.ts";
 import { events } from "../health/events.ts";
@@ -157,7 +157,7 @@ export class Cage {
         socketOf: (cage, process) => socketOf(paths, "rpc", cage, process),
         keyOf: this.#keyOf,
         listen: async (server, path) => void (await link.listen(server, { path })),
-        beyond: () => beyondOf(this.plan.engine, me, paths),
+        beyond: () => beyondOf({ options: this.plan.engine, me, paths, listen: link.listen }),
       });
     this.services = {
       node,
@@ -583,6 +583,3 @@ const attemptMs = 11_500;
 /** Background work has a minute; a trial keeps the one before. */
 const longestOf = ({ timeoutMs, interfaces, called, canary }: Plan): number =>
   Math.max(60_000, timeoutMs, called.timeoutMs, ...interfaces.map((each) => each.timeoutMs), canary?.ms ?? 0);
-
-/** Told by each cage when it serves: retried calls that met nobody are due now. */
-const upSubject = "cage.up";

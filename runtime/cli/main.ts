@@ -40,6 +40,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   diff: async () => (await import("./diff.ts")).diff,
   history: async () => (await import("./history.ts")).history,
   level: async () => (await import("./level.ts")).level,
+  keys: async () => (await import("./keys.ts")).keys,
   new: async () => (await import("./new.ts")).create,
   test: async () => (await import("./test.ts")).test,
 };

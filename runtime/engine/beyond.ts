@@ -1,5 +1,5 @@
 /**
- * What joins this host with others; a contract with one implementation for each way there is (nats/). Joined (joined.ts)
+ * What joins this host with others; a contract with one implementation for each way there is (nats/, static/). Joined (joined.ts)
  * keeps what is the same for all: who gets a call, sessions, what is tried again.
  *
  *     await beyond.start({ accept: (stream, from) => ..., event: (from, subject, data) => ... });
@@ -12,11 +12,12 @@
  * that lost or doubled a byte ends. Instances of this host are none of its business: they are reached without it.
  */
 import type { Duplex } from "node:stream";
+import type { Target } from "../request/request.ts";
 import type { Engine, Instance } from "./engine.ts";
 
 /** An instance on another node. */
 export interface Far extends Required<Instance> {
-  /** Of this start of it: another one that takes its place has another. */
+  /** Of this start of it, where others can take its place: those have another. */
   readonly id: string;
 }
 
@@ -35,11 +36,14 @@ export interface Beyond {
   start(arrivals: Arrivals): Promise<void>;
   /** Those that are known to answer now; all cages when no name is given. */
   instances(cage?: string): readonly Far[];
-  /** Makes sure that all that were there when it was called are known. Rejects with UNAVAILABLE when the way is down. */
-  look(): Promise<void>;
+  /**
+   * Makes sure that all that were there when it was called are known. Rejects with UNAVAILABLE when the way is down: to all,
+   * or to those that are meant.
+   */
+  look(to?: Target): Promise<void>;
   /** Rejects with UNAVAILABLE when it cannot be reached, within a second. */
   open(to: Far): Promise<Duplex>;
-  /** Tells other nodes, in order; throws TOO_LARGE. Told to nobody while the way is down. */
+  /** Tells other nodes, in order; throws TOO_LARGE, UNSUPPORTED. Told to nobody while the way is down. */
   publish(subject: string, data: Uint8Array): void;
   /** From now on `event` is called for what fits, once for each pattern. */
   subscribe(pattern: string): () => void;

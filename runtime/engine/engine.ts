@@ -25,6 +25,9 @@ export interface Instance {
   readonly process?: number;
 }
 
+/** Published by each cage when it serves: retried calls that met nobody are due now. */
+export const upSubject = "cage.up";
+
 /** What one of several instances said. */
 export type Answered<T> = { readonly node: string; readonly process: number } & (
   | { readonly ok: true; readonly value: T }

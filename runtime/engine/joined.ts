@@ -163,7 +163,7 @@ export class Joined implements Engine {
   /** It may have begun on another node this moment; or it starts on this one, and its first process is tried. */
   async #callUnlisted(to: Target, path: string, args: readonly unknown[], carry: Carry, stop?: Stop): Promise<unknown> {
     const { node } = this.#options.me;
-    const looked = this.#beyond?.look().then(
+    const looked = this.#beyond?.look(to).then(
       () => undefined,
       (error) => error as CageError,
     );

@@ -17,7 +17,12 @@ const codeOf = (call: Promise<unknown>): Promise<string> =>
     (error: CageError) => error.code,
   );
 
-export function engineContract(name: string, createFlock: () => Promise<Flock>): void {
+export function engineContract(
+  name: string,
+  createFlock: () => Promise<Flock>,
+  /** One for calls has to say of all else that it cannot. */
+  extent: "all" | "calls" = "all",
+): void {
   describe(`the ${name} engine`, () => {
     const flocks: Flock[] = [];
     afterEach(async () => {
@@ -168,25 +173,28 @@ export function engineContract(name: string, createFlock: () => Promise<Flock>):
       await closed;
     });
 
-    it("publishes to every subscriber of the subject, in order, to itself too, and to nobody else", async () => {
-      const { a, b } = await started({ a: nothing, b: nothing });
-      const seen: unknown[] = [];
-      const last = new Promise<void>((resolve) => {
-        b?.subscribe("news.*", (data, from) => {
-          seen.push(`${from.cage}:${data}`);
-          if (data === 3) resolve();
+    it.runIf(extent === "all")(
+      "publishes to every subscriber of the subject, in order, to itself too, and to nobody else",
+      async () => {
+        const { a, b } = await started({ a: nothing, b: nothing });
+        const seen: unknown[] = [];
+        const last = new Promise<void>((resolve) => {
+          b?.subscribe("news.*", (data, from) => {
+            seen.push(`${from.cage}:${data}`);
+            if (data === 3) resolve();
+          });
         });
-      });
-      b?.subscribe("weather", () => seen.push("weather"));
-      const own: unknown[] = [];
-      a?.subscribe("news.sport", (data) => own.push(data));
-      for (const n of [1, 2, 3]) await a?.publish("news.sport", n);
-      await last;
-      expect(seen).toEqual(["a:1", "a:2", "a:3"]);
-      expect(own).toEqual([1, 2, 3]);
-    });
+        b?.subscribe("weather", () => seen.push("weather"));
+        const own: unknown[] = [];
+        a?.subscribe("news.sport", (data) => own.push(data));
+        for (const n of [1, 2, 3]) await a?.publish("news.sport", n);
+        await last;
+        expect(seen).toEqual(["a:1", "a:2", "a:3"]);
+        expect(own).toEqual([1, 2, 3]);
+      },
+    );
 
-    it("remembers keys for all processes, and writes over a known revision only", async () => {
+    it.runIf(extent === "all")("remembers keys for all processes, and writes over a known revision only", async () => {
       const { a, b } = await started({ a: nothing, b: nothing });
       expect(await a?.kv.read("k")).toBeUndefined();
       expect(await a?.kv.cas("k", { n: 1 }, 0)).toBe(true);
@@ -199,6 +207,24 @@ export function engineContract(name: string, createFlock: () => Promise<Flock>):
       expect(await a?.kv.read("brief")).toBeUndefined();
       await a?.kv.remove("k");
       expect(await b?.kv.read("k")).toBeUndefined();
+    });
+
+    it.runIf(extent === "calls")("says which engine can what it cannot", async () => {
+      const { a } = await started({ a: nothing });
+      const engine = a as Engine;
+      const tries: (() => unknown)[] = [
+        () => engine.publish("news.sport", 1),
+        () => engine.subscribe("news.*", () => {}),
+        () => engine.kv.read("k"),
+        () => engine.kv.write("k", 1),
+        () => engine.kv.cas("k", 1, 0),
+        () => engine.kv.remove("k"),
+      ];
+      for (const attempt of tries)
+        await expect((async () => attempt())()).rejects.toMatchObject({
+          code: "UNSUPPORTED",
+          message: expect.stringContaining('engine: { kind: "nats"'),
+        });
     });
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Nodes joined by NATS. Contract: beyond.ts.
  *
- *     tunnel.ts    a connection of two instances, for a session       roster.ts   who is there
+ *     tunnel.ts    a connection of two instances, for a session
  *     client.ts    the connection to the server, kept                bucket.ts   shared memory, in JetStream
  *     subjects.ts  who says what to whom
  *
@@ -22,9 +22,9 @@ import { events } from "../../health/events.ts";
 import type { Arrivals, Beyond, Far } from "../beyond.ts";
 import type { Instance } from "../engine.ts";
 import type { NatsOptions } from "../options.ts";
+import { beatMs, Roster } from "../roster.ts";
 import { Bucket } from "./bucket.ts";
 import { Client } from "./client.ts";
-import { beatMs, Roster } from "./roster.ts";
 import { type Address, Subjects } from "./subjects.ts";
 import { message, messages, Tunnel } from "./tunnel.ts";
 

@@ -1,17 +1,15 @@
 /**
- * Certificates that are replaced while they serve: the files are looked at every half second, and once they have changed
- * and lie still, new connections get the new ones (open ones go on). Files that do not fit each other, or are no
- * certificates, change nothing and are told of once. (Polled: certbot and Kubernetes swap links, which watchers miss.)
+ * Certificates that are replaced while they serve: once their files have changed, new connections get the new ones (open
+ * ones go on). Files that do not fit each other, or are no certificates, change nothing and are told of once.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext, type SecureContext, type TlsOptions } from "node:tls";
+import { Settled } from "../../../lib/settled.ts";
 import { CageError } from "../../errors.ts";
 import { events } from "../../health/events.ts";
 import type { CertificateFiles } from "./options.ts";
-
-const lookMs = 500;
 
 interface Loaded {
   readonly pem: { readonly cert: Buffer; readonly key: string | Buffer };
@@ -23,7 +21,7 @@ export class Certificates {
   readonly #files: readonly CertificateFiles[];
   readonly #root: string;
   #loaded: readonly Loaded[];
-  #timer: NodeJS.Timeout | undefined;
+  #settled: Settled | undefined;
 
   /** Throws CONFIG when they cannot be served. */
   constructor(files: CertificateFiles | readonly CertificateFiles[], root: string) {
@@ -51,36 +49,23 @@ export class Certificates {
 
   /** Calls `changed` with what a server's setSecureContext takes. */
   watch(name: string, changed: (pem: Loaded["pem"]) => void): void {
-    let served = this.#stamp();
-    let before = served;
-    this.#timer = setInterval(() => {
-      const stamp = this.#stamp();
-      // Certificate and key are written one after the other: between the two they do not fit.
-      const still = stamp === before;
-      before = stamp;
-      if (!still || stamp === served) return;
-      served = stamp;
+    const files = this.#files.flatMap(({ cert, key }) => (typeof key === "string" ? [cert, key] : [cert]));
+    const load = () => {
       try {
         this.#loaded = this.#load();
         changed((this.#loaded[0] as Loaded).pem);
       } catch (error) {
         events.emit("problem", { what: `interface ${name}: the old certificate is served on`, error });
       }
-    }, lookMs).unref();
+    };
+    this.#settled = new Settled(
+      files.map((file) => resolve(this.#root, file)),
+      load,
+    );
   }
 
   stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  #stamp(): string {
-    const paths = this.#files.flatMap(({ cert, key }) => (typeof key === "string" ? [cert, key] : [cert]));
-    return paths
-      .map((path) => {
-        const stat = statSync(resolve(this.#root, path), { throwIfNoEntry: false });
-        return stat === undefined ? "none" : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
-      })
-      .join(", ");
+    this.#settled?.stop();
   }
 
   #load(): readonly Loaded[] {

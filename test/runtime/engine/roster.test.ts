@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Roster } from "../../../../runtime/engine/nats/roster.ts";
+import { Roster } from "../../../runtime/engine/roster.ts";
 
 const far = (cage: string, id: string, process = 1) => ({ node: "n", cage, process, id });
 

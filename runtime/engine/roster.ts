@@ -3,7 +3,7 @@
  * seconds, counted by our own clock's beats, is gone: a turn of our own event loop that takes a minute is one beat.
  * Lists are made anew only when something changed, so that a call costs a look into a map.
  */
-import type { Far } from "../beyond.ts";
+import type { Far } from "./beyond.ts";
 
 export const beatMs = 1_000;
 const beatsMissed = 3;
