@@ -8,7 +8,7 @@
  * idle for a moment to be closed between two calls.
  */
 import { createProject, freePorts } from "../kit/project.ts";
-import { failuresOf, type Sample, startTraffic, underLoad } from "../kit/traffic.ts";
+import { type Sample, startTraffic, underLoad } from "../kit/traffic.ts";
 import { ms, percentile, rounded } from "./figures.ts";
 import type { Bench } from "./run.ts";
 
