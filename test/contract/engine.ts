@@ -187,10 +187,12 @@ export function engineContract(
         b?.subscribe("weather", () => seen.push("weather"));
         const own: unknown[] = [];
         a?.subscribe("news.sport", (data) => own.push(data));
+        // Another node may learn of a subscription a moment later.
+        await expect.poll(() => a?.publish("news.sport", 0).then(() => seen.length), { timeout: 5_000 }).not.toBe(0);
         for (const n of [1, 2, 3]) await a?.publish("news.sport", n);
         await last;
-        expect(seen).toEqual(["a:1", "a:2", "a:3"]);
-        expect(own).toEqual([1, 2, 3]);
+        expect(seen.filter((each) => each !== "a:0")).toEqual(["a:1", "a:2", "a:3"]);
+        expect(own.filter((each) => each !== 0)).toEqual([1, 2, 3]);
       },
     );
 
