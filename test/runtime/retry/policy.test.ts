@@ -41,6 +41,7 @@ describe("verdict", () => {
         "TERMINAL",
         "TOO_LARGE",
         "UNAUTHORIZED",
+        "UNSUPPORTED",
       ].sort(),
     );
     expect(verdict(new CageError("NO_SUCH_CAGE", ""))).toBe("unreachable");
