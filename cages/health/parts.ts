@@ -18,7 +18,8 @@ const colours: Readonly<Record<Row["state"], string>> = {
 
 /** A cage that serves an old generation because the new code does not load is up, but not well. */
 export const colourOf = (row: Row): string =>
-  row.state === "ready" && (row.worker?.broken || row.probes.some((probe) => probe.up === false))
+  row.state === "ready" &&
+  (row.worker?.broken || (row.status?.degraded.length ?? 0) > 0 || row.probes.some((probe) => probe.up === false))
     ? "busy"
     : colours[row.state];
 

@@ -54,7 +54,9 @@ export const list: Command = {
       for (const { file, line, code, message } of status.worker?.types.faults.slice(0, typesShown) ?? [])
         process.stdout.write(`${status.cage}: ${file}:${line}: ${code}: ${message.split("\n")[0]}\n`);
       for (const outdated of status.worker?.restart ?? [])
-        process.stdout.write(`${status.cage}: ${restartSentence(outdated)} with ./cage restart ${status.cage}\n`);
+        process.stdout.write(
+          `${status.cage}: ${restartSentence(outdated)} with ./cage ${outdated.what === "runtime" ? `upgrade ${status.cage}` : `restart ${status.cage} --rolling`}\n`,
+        );
       if (status.degraded.length > 0)
         process.stdout.write(
           `${status.cage}: degraded, process ${status.degraded.join(", ")} ends again and again; the others serve\n`,

@@ -111,6 +111,18 @@ export const config = defineCage({ typecheck: "off", engine: { kind: "static", n
     expect((await east.cage("call", "shop", "at", '"north"')).stderr).toContain("till does not run on node north");
   }, 60_000);
 
+  it("lose no call of another node to a rolling restart", async () => {
+    await both();
+    const before = (await ask("soFar")) as Record<string, number>;
+    const kept = ask("keep");
+    await west.ok("restart", "till", "--rolling");
+    await kept;
+    const { west: served = 0, ...rest } = (await ask("soFar")) as Record<string, number>;
+    expect(Object.keys(rest)).toEqual(["east"]);
+    expect(served).toBeGreaterThan(before["west"] ?? 0);
+    await both();
+  }, 60_000);
+
   it("take calls from one that was killed within 2 s, and give it some when it is back", async () => {
     await both();
     const rows = JSON.parse(await west.ok("list", "--json")) as Row[];

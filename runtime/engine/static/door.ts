@@ -38,6 +38,8 @@ export class Door {
   /** Those that want to hear beats, and those that have not greeted yet. */
   readonly #told = new Set<TLSSocket>();
   readonly #strangers = new Set<TLSSocket>();
+  /** Given away, for sessions. */
+  readonly #callers = new Set<TLSSocket>();
   readonly #reported = new Set<string>();
   readonly #beating: NodeJS.Timeout;
   #leaving = false;
@@ -83,10 +85,15 @@ export class Door {
     this.#beat();
   }
 
-  stop(): void {
+  /**
+   * Resolves when those who called have read the last words of their sessions, which were closed before: what TCP has not
+   * delivered when a process ends is lost, and with it that a call was never begun. A session waits half a second at most.
+   */
+  async stop(): Promise<void> {
     this.#server.close();
     clearInterval(this.#beating);
     for (const socket of [...this.#told, ...this.#strangers]) socket.destroy();
+    await Promise.all([...this.#callers].map((socket) => new Promise((closed) => socket.once("close", closed))));
   }
 
   async #greet(socket: TLSSocket): Promise<void> {
@@ -102,7 +109,7 @@ export class Door {
       const { cage, process, wants } = await readLine(socket, wanted);
       if (wants === "beats") this.#keep(socket);
       else if (this.#leaving) socket.destroy();
-      else this.#options.accept(socket, { node, cage });
+      else this.#give(socket, { node, cage });
       this.#options.met({ node, cage, process });
     } catch (error) {
       const { code, message } = coded(error);
@@ -122,6 +129,12 @@ export class Door {
     // It has nothing more to say, and its end has to be heard.
     socket.resume();
     socket.write(this.#line);
+  }
+
+  #give(socket: TLSSocket, from: Instance): void {
+    this.#callers.add(socket);
+    socket.on("close", () => this.#callers.delete(socket));
+    this.#options.accept(socket, from);
   }
 
   get #line(): string {

@@ -171,6 +171,8 @@ export class Peer {
   #went(): void {
     if (!this.#there) return;
     this.#there = false;
+    // What was wrong before it came.
+    this.#why = undefined;
     this.#hangUp("it fell silent, or left");
     this.#options.went(this.listed);
   }

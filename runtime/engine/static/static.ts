@@ -170,7 +170,7 @@ export class Static implements Beyond {
     this.#identity?.stop();
     for (const peer of this.#peers.values()) peer.stop();
     this.#door?.drain();
-    this.#door?.stop();
+    await this.#door?.stop();
   }
 }
 

@@ -433,6 +433,45 @@ describe("a client's connection", () => {
     await drained;
   });
 
+  test("is asked to leave by a server that drains: no call is lost, also of those that crossed the goodbye", async () => {
+    const { handler, answer, started } = gate();
+    const serving = await served({ ...echoes, text: handler });
+    const session = new ClientSession(await serving.dial());
+    const running = session.call(text, ["a"]);
+    await started("a");
+    const drained = serving.sessions[0]?.drain();
+    // Said before it could hear of it.
+    const crossed = session.call(text, ["b"]);
+    await expect.poll(() => session.open).toBe(false);
+    await started("b");
+    answer("a");
+    answer("b");
+    expect(await Promise.all([running, crossed])).toEqual(["a", "b"]);
+    await drained;
+    expect(await session.closed).toBeUndefined();
+  });
+
+  test("that is not ours is let be idle, then closed: nothing is said to it that it could not read", async () => {
+    const serving = await served();
+    const socket = await serving.dial();
+    socket.write(callBytes("text", "a", 0));
+    await once(socket, "data");
+    const drained = serving.sessions[0]?.drain();
+    socket.write(callBytes("text", "b", 0));
+    const [frame] = (await once(socket, "data")) as [Buffer];
+    expect(plain.protocol.input(frame.subarray(4), limits).messageBegin()).toEqual({
+      name: "text",
+      type: messageTypes.REPLY,
+      seqid: 0,
+    });
+    const more: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => more.push(chunk));
+    await once(socket, "end");
+    socket.end();
+    await drained;
+    expect(more).toEqual([]);
+  });
+
   test("brings a thousand calls home, whatever their order", async () => {
     const serving = await served();
     const session = new ClientSession(await serving.dial(), { limits: { ...limits, pipelined: 1000 } });

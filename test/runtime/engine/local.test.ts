@@ -91,6 +91,25 @@ describe("the local engine", () => {
     await made.close();
   });
 
+  it("asks the successor of a process that leaves, on the same socket: what met the goodbye was not begun", async () => {
+    const made = flock();
+    const caller = made.join("a");
+    await caller.start(async () => undefined);
+    const one = made.join("b");
+    await one.start(async () => 1);
+    const carry = { remainingMs: 5_000, trace: { id: "", span: "" }, logLevel: "info" } as const;
+    expect(await caller.call({ cage: "b" }, "m.f", [], carry)).toBe(1);
+    const crossing = Array.from({ length: 20 }, () => caller.call({ cage: "b" }, "m.f", [], carry));
+    const drained = one.drain();
+    await made.join("b").start(async () => 2);
+    for (const answer of await Promise.all(crossing)) expect([1, 2]).toContain(answer);
+    await drained;
+    expect(await caller.call({ cage: "b" }, "m.f", [], carry)).toBe(2);
+    // It is not held against the place.
+    expect(caller.peers().map(({ breaker }) => breaker)).toEqual(["closed"]);
+    await made.close();
+  });
+
   it("goes to another process when one has gone, without its caller's knowing, and repeats what may be repeated", async () => {
     const made = flock();
     const caller = made.join("a");

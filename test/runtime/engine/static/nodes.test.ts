@@ -25,6 +25,37 @@ describe("nodes of a list", () => {
     return list;
   }
 
+  /** shop on east; till on north, and on west behind a link that can be cut. */
+  async function behindLink(): Promise<{ list: List; link: Link; shop: ReturnType<List["join"]> }> {
+    const list = await listOf({ east: ["shop"], west: ["till"], north: ["till"] });
+    const link = await linkTo(list.portOf("west", "till"));
+    ends.push(() => link.close());
+    const shop = list.join("east", "shop", { nodes: { west: { till: link.address } } });
+    await shop.start(nothing);
+    const describe = { functions: [{ path: "m.safe", idempotent: true }] };
+    for (const node of ["west", "north"])
+      await list.join(node, "till").start(async (_, path) => (path === "self.describe" ? describe : node));
+    await expect.poll(async () => (await shop.discover("till")).length, poll).toBe(2);
+    return { list, link, shop };
+  }
+
+  // The first: what others leave to be closed in a moment would be counted.
+  it("leave nothing open when they stop, whatever was cut and whoever was called before", async () => {
+    const open = () => process.getActiveResourcesInfo().filter((kind) => /TCP|TLS|Pipe/.test(kind)).length;
+    const before = open();
+    const { list, link, shop } = await behindLink();
+    const toWest = () => codeOf(shop.call({ cage: "till", node: "west" }, ...call("m.f")));
+    expect(await toWest()).toBe("west");
+    link.cut();
+    await expect.poll(async () => (await shop.discover("till")).length, poll).toBe(1);
+    link.heal();
+    await expect.poll(toWest, poll).toBe("west");
+    expect(open()).toBeGreaterThan(before);
+    await list.remove();
+    link.close();
+    await expect.poll(open, poll).toBe(before);
+  }, 30_000);
+
   it("find each other in whichever order they start, and say so to those who wait for them", async () => {
     const list = await listOf({ east: ["shop"], west: ["till"] });
     const shop = list.join("east", "shop");
@@ -118,20 +149,6 @@ describe("nodes of a list", () => {
     expect(await slow).toBe("done");
     await drained;
   });
-
-  /** shop on east; till on north, and on west behind a link that can be cut. */
-  async function behindLink(): Promise<{ list: List; link: Link; shop: ReturnType<List["join"]> }> {
-    const list = await listOf({ east: ["shop"], west: ["till"], north: ["till"] });
-    const link = await linkTo(list.portOf("west", "till"));
-    ends.push(() => link.close());
-    const shop = list.join("east", "shop", { nodes: { west: { till: link.address } } });
-    await shop.start(nothing);
-    const describe = { functions: [{ path: "m.safe", idempotent: true }] };
-    for (const node of ["west", "north"])
-      await list.join(node, "till").start(async (_, path) => (path === "self.describe" ? describe : node));
-    await expect.poll(async () => (await shop.discover("till")).length, poll).toBe(2);
-    return { list, link, shop };
-  }
 
   it("miss one that is cut off without a word within 2 s, call the others, and have it back when the link is healed", async () => {
     const { link, shop } = await behindLink();

@@ -112,6 +112,28 @@ describe("a streamed answer", () => {
     expect((await fetch(`${url}/once`)).status).toBe(500);
   });
 
+  it("of server-sent events is ended well when the interface drains, and closed at its source", async () => {
+    const closed = signal();
+    async function* source() {
+      try {
+        for (;;) {
+          yield "data: a\n\n";
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      } finally {
+        closed.resolve();
+      }
+    }
+    const headers = { "content-type": "text/event-stream" };
+    const server = await serve({ routes: { "GET /": () => reply({ headers, body: source() }) } });
+    const response = await fetch(server.url);
+    const text = response.text();
+    const drained = server.server.drain();
+    expect(await text).toMatch(/^(data: a\n\n)+$/);
+    await closed.promise;
+    await drained;
+  });
+
   it("is not begun for HEAD", async () => {
     const source = Readable.from(["abc"]);
     const { url } = await serve({ routes: { "GET /": () => source } });
