@@ -130,6 +130,7 @@ export interface Engine {
   dial(address: string): Promise<Kept>;
   /** Tells every instance on every node that subscribed to `subject` (dotted words; a last `*` matches the rest). */
   publish(subject: string, data: unknown): Promise<void>;
+  /** From now on within the host; on other nodes it is known a moment later. */
   subscribe(subject: string, listener: (data: unknown, from: Instance) => void): () => void;
   /** Lossy, shared by all processes: a value may vanish, never be wrong. `cas` writes only over the revision given (0: absent). */
   readonly kv: {
