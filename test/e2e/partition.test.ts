@@ -77,10 +77,13 @@ describe("three nodes on hosts of their own", () => {
   let network: Network<"east" | "west" | "north">;
   let server: NatsServer;
   let nodes: Record<"east" | "west" | "north", Project>;
-  const folder = mkdtempSync(join(tmpdir(), "partition-"));
-  const [called, charged] = [join(folder, "called"), join(folder, "charged")];
+  let folder: string;
+  let called: string;
+  let charged: string;
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "partition-"));
+    [called, charged] = [join(folder, "called"), join(folder, "charged")];
     for (const file of [called, charged]) writeFileSync(file, "");
     network = createNetwork("east", "west", "north");
     server = await natsServer({ within: network.hub });
