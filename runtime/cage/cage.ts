@@ -45,6 +45,7 @@ import { type Holding, Holdings } from "./holdings.ts";
 import { Host } from "./host.ts";
 import { keysOf } from "./keys.ts";
 import { leaseOf } from "./lease.ts";
+import { Led } from "./led.ts";
 import type { Link } from "./link.ts";
 import { operateOn } from "./operator.ts";
 import { Overdue } from "./overdue.ts";
@@ -133,6 +134,9 @@ export class Cage {
   #watchdog: { stop(): void } | undefined;
   #stopping: Promise<void> | undefined;
   #leads: boolean;
+  /** The engine that this process starts with has memory for all nodes; which is there when it has started. */
+  #sharing = false;
+  #shared: Engine["kv"] | undefined;
   /** When the leader before this one let go of its schedules, ms since 1970. */
   #since: number | undefined;
 
@@ -222,6 +226,7 @@ export class Cage {
     if (this.#leads) await this.#load();
     else await this.follow(this.#options.follow as number);
     await this.engine.start(this.#calls.serve);
+    this.#shared = this.engine.kv;
     this.engine.subscribe(upSubject, (cage) => this.#isUp(String(cage)));
     await this.retries.start();
     if (this.#leads) this.stale.start();
@@ -433,6 +438,7 @@ export class Cage {
       throw placed(error, this.root, (file) => candidate.text(file));
     });
     trial?.admit(plan);
+    if (previous === undefined) this.#sharing = trial === undefined && plan.engine.kind === "nats";
     // A start has nothing to fall back on: a failing test must not keep a service down.
     // Nor may its types; and what a rollback brings back is not what lies on the disk.
     const gated = previous !== undefined && candidate.of === undefined && trial === undefined;
@@ -502,6 +508,7 @@ export class Cage {
   }
 
   async #openInterface(plan: PlannedInterface): Promise<OpenInterface> {
+    let led: Led | undefined;
     const host = new Host({
       ...this.#hostParts,
       name: plan.name,
@@ -509,10 +516,14 @@ export class Cage {
       running: plan.running,
       waiting: plan.waiting,
       answers: plan.answers,
-      since: () => this.#since,
+      since: () => led?.since ?? this.#since,
+      claim: (at) => led?.claim(at),
       named: (asked) => this.#named(asked),
     });
-    const made = plan.protocol.create(plan.options, host);
+    const create = () => plan.protocol.create(plan.options, host);
+    if (this.#sharing && plan.protocol.led?.(plan.options))
+      led = new Led({ host, node: this.node, kv: () => this.#shared, create });
+    const made = led ?? create();
     try {
       await made.start();
     } catch (error) {

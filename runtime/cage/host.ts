@@ -23,6 +23,7 @@ export interface HostOptions extends Limits {
   keyOf?(name: string): Uint8Array | undefined;
   adopt?(line: Line): () => void;
   since?(): number | undefined;
+  claim?(at: number): Promise<boolean> | undefined;
   /** Whether the current generation names this host's interface. */
   named?(host: Host): boolean;
   listen(server: Server, address: Address): Promise<{ port: number }>;
@@ -58,6 +59,10 @@ export class Host implements InterfaceHost {
 
   get since(): number | undefined {
     return this.#options.since?.();
+  }
+
+  claim(at: number): boolean | Promise<boolean> {
+    return this.#options.claim?.(at) ?? true;
   }
 
   get named(): boolean {

@@ -84,6 +84,11 @@ export interface InterfaceHost {
    * then is still to be done.
    */
   readonly since?: number | undefined;
+  /**
+   * Asked by what acts by itself, before it does what is due at `at` (ms since 1970): false when another node does or did it.
+   * Rejects with UNAVAILABLE when that cannot be known; then it is not done. true at once where no other node can.
+   */
+  claim(at: number): boolean | Promise<boolean>;
   /** The key by which a cage, or who goes by such a name, proves it (rpc/hello.ts); undefined when there is none. */
   keyOf(name: string): Uint8Array | undefined;
   /** Whoever opened this connection can be called over it by this cage, until what is returned is called. */
@@ -113,6 +118,8 @@ export interface InterfaceProtocol<Options> {
   create(options: Options, host: InterfaceHost): Interface;
   /** It begins work by itself, which must not be done twice: of several processes of a cage only the first opens it. */
   readonly once?: boolean;
+  /** With `once`, and these options: nor on two nodes, if they share memory. Each node opens it when it leads (cage/lead.ts). */
+  led?(options: Options): boolean;
   /**
    * Looks at the interface's module in a candidate generation, before the swap (and before the first start). Throws to
    * refuse it: the generation before it goes on serving. It must not run the module's functions nor keep it.

@@ -31,6 +31,7 @@ export async function startComet(module: Module, given: Partial<CometOptions> = 
     cage: "test",
     answers: new Map(),
     named: true,
+    claim: () => true,
     keyOf: () => undefined,
     adopt: () => () => {},
     listen: (server: Server, address) =>

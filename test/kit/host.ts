@@ -26,6 +26,8 @@ export function createHost(
     answers?: Readonly<Record<string, string>>;
     /** Whether the current configuration names it. */
     named?: () => boolean;
+    /** Whether what is due then is this node's to do. */
+    claim?: (at: number) => Promise<boolean>;
     /** Takes who may be called over a connection of its own. */
     adopt?: (line: Line) => () => void;
     /** Other modules of the cage, by name, that answers may name. */
@@ -58,6 +60,7 @@ export function createHost(
     named: options.named ?? (() => true),
     lease,
     keyOf,
+    ...(options.claim ? { claim: options.claim } : {}),
     ...(options.adopt ? { adopt: options.adopt } : {}),
     listen: async (server, address) => {
       await new Promise<void>((resolve, reject) => {

@@ -11,8 +11,10 @@
  * moved back by more than a minute begins anew. A firing that is due while the last one's work still runs is skipped, or
  * with `overlap: "queue"` follows it, once.
  *
- * Of several processes of a cage only the first fires; of several instances each does. A process that takes the first's place
- * makes up for a firing that was due while neither fired.
+ * Of several processes of a cage only the first fires, and of nodes that share memory (engine "nats") one, which leads:
+ * another takes over within 6 s of its loss. `everywhere: true` is for what each node has to do itself, and without shared
+ * memory each node fires. Who takes a place makes up for a firing that was due while nobody fired, if that is less than a
+ * minute ago. A firing is claimed before its work begins: it is done once or, if its node is lost meanwhile, in part or not.
  *
  * A reload that leaves the configuration alone changes nothing of this; a changed schedule takes the place of the old one
  * with the swap.
@@ -33,6 +35,8 @@ const options = z
     every: z.union([z.string(), z.number()]).optional(),
     timeZone: z.string().min(1).default("UTC"),
     overlap: z.enum(["skip", "queue"]).default("skip"),
+    /** On each node that has the cage, instead of one of them. */
+    everywhere: z.boolean().default(false),
   })
   .superRefine((when, context) => {
     const issue = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
@@ -80,6 +84,7 @@ export class Schedule implements Interface {
   #busy = false;
   #queued = false;
   #stopped = false;
+  #claimed: Promise<void> = Promise.resolve();
   #served: Promise<void> = Promise.resolve();
 
   constructor(chosen: ScheduleOptions, host: InterfaceHost, clock: Clock = wall) {
@@ -103,6 +108,7 @@ export class Schedule implements Interface {
   async drain(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();
+    await this.#claimed;
     await this.#served;
   }
 
@@ -123,10 +129,21 @@ export class Schedule implements Interface {
     if (now >= due) {
       this.#next = this.#times.next(now);
       // Before the swap it does not serve yet, and after the one that replaced it no more.
-      if (this.#host.named) this.#fire(now);
+      if (this.#host.named) this.#claim(now);
     } else if (now < this.#lookedAt - smallMs) this.#next = this.#times.next(now);
     this.#lookedAt = now;
     this.#arm();
+  }
+
+  #claim(now: number): void {
+    const claimed = this.#host.claim(now);
+    const fire = (mine: boolean) => {
+      if (mine) this.#fire(now);
+    };
+    if (typeof claimed === "boolean") return fire(claimed);
+    this.#claimed = claimed.then(fire, (error) =>
+      events.emit("problem", { what: `a firing of ${this.#host.name} that was not claimed, and is not done`, error }),
+    );
   }
 
   #fire(now: number): void {
@@ -175,6 +192,7 @@ export class Schedule implements Interface {
 export const schedule: InterfaceProtocol<ScheduleOptions> = {
   protocol: "schedule",
   once: true,
+  led: ({ everywhere }) => !everywhere,
   options: options as unknown as z.ZodType<ScheduleOptions>,
   create: (chosen, host) => new Schedule(chosen, host),
   validate(module, _, answers) {

@@ -73,6 +73,24 @@ async function started(options: Record<string, unknown>, more: Parameters<typeof
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("a schedule", () => {
+  test("does what it could claim only, and says when it could not know", async () => {
+    const problems: string[] = [];
+    const off = events.on("problem", ({ what }) => void problems.push(what));
+    const claims: number[] = [];
+    const claim = async (at: number) => {
+      claims.push(at - Date.parse(noon));
+      if (claims.length === 3) throw new Error("nobody knows");
+      return claims.length !== 2;
+    };
+    const { clock, fired, schedule: scheduled } = await started({ every: "30s" }, { claim });
+    await clock.pass(121_000);
+    await scheduled.drain();
+    off();
+    expect(claims).toEqual([30_000, 60_000, 90_000, 120_000]);
+    expect(fired).toEqual(["12:00:30", "12:02:00"]);
+    expect(problems).toEqual(["a firing of test that was not claimed, and is not done"]);
+  });
+
   test("fires at whole multiples of its interval, whenever it was started", async () => {
     const { clock, fired } = await started({ every: "30s" }, {}, "2026-03-01T12:00:11.500Z");
     await clock.pass(80_000);
