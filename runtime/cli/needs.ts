@@ -2,7 +2,7 @@
  * What the suite needs of the machine beside Node, as one table: `./cage test` prepares it, and the tests skip by it
  * (test/kit/needs.ts), so that the two cannot disagree about what is missing.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 export interface Need {
@@ -42,6 +42,11 @@ export const needs = {
     package: "openssl",
     find: () => onPath("openssl"),
   },
+  namespaces: {
+    what: "ip netns as root (tests of cut links)",
+    package: "iproute2",
+    find: () => (mayMakeNetworks() ? (onPath("ip") ?? present("/usr/sbin/ip")) : undefined),
+  },
 } as const satisfies Readonly<Record<string, Need>>;
 
 function onPath(program: string): string | undefined {
@@ -50,3 +55,10 @@ function onPath(program: string): string | undefined {
 }
 
 const present = (file: string): string | undefined => (existsSync(file) ? file : undefined);
+
+/** A container's root may not: it takes CAP_NET_ADMIN (bit 12) and CAP_SYS_ADMIN (bit 21). */
+function mayMakeNetworks(): boolean {
+  if (process.getuid?.() !== 0 || !existsSync("/proc/self/status")) return false;
+  const [, capabilities = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+  return [12n, 21n].every((bit) => (BigInt(`0x${capabilities}`) >> bit) % 2n === 1n);
+}

@@ -176,8 +176,9 @@ class Row {
     this.#last.length = 0;
   }
 
-  close(): void {
-    this.#failedInRow = this.#openUntil = this.#openMs = 0;
+  /** What its calls cost before it came is no guess of what they cost now: a cut link's last ones took seconds. */
+  anew(): void {
+    this.#failedInRow = this.#openUntil = this.#openMs = this.latencyMs = 0;
     this.#last.length = 0;
   }
 }
@@ -225,7 +226,7 @@ export class Balance<P extends Peer> {
 
   /** It said itself that it is there again. */
   revive(fits: (key: string) => boolean): void {
-    for (const [key, row] of this.#rows) if (fits(key)) row.close();
+    for (const [key, row] of this.#rows) if (fits(key)) row.anew();
   }
 
   states(): readonly PeerState[] {

@@ -1,6 +1,6 @@
 /**
- * Real NATS servers for tests: each on a free port of loopback, in a temporary directory, with JetStream. What it starts
- * ends with `stop`.
+ * Real NATS servers for tests: each on a free port of loopback, or in a network of the test's own (namespaces.ts), in a
+ * temporary directory, with JetStream. What it starts ends with `stop`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,12 +8,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Place } from "./namespaces.ts";
 import { pathOf } from "./needs.ts";
 import { eventually, freePorts } from "./project.ts";
 
 export interface NatsServer {
   readonly port: number;
-  /** "127.0.0.1:port" */
+  /** "host:port" */
   readonly address: string;
   /** As a crash does; its memory on disk stays for `start`. */
   kill(): Promise<void>;
@@ -26,6 +27,8 @@ export interface NatsServer {
 
 export interface NatsServerOptions {
   readonly port?: number;
+  /** The one of a network of the test's own, where every port is free. */
+  readonly within?: Place;
   /** More of the server's configuration. */
   readonly config?: string;
   readonly jetstream?: boolean;
@@ -44,21 +47,26 @@ async function answers(port: number): Promise<true | undefined> {
 /** Resolves when it answers; not all of a cluster's servers do before the others are there. */
 export async function natsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const folder = mkdtempSync(join(tmpdir(), "nats-"));
-  const port = options.port ?? ((await freePorts(1))[0] as number);
+  const { within } = options;
+  const port = options.port ?? (within === undefined ? ((await freePorts(1))[0] as number) : 4222);
+  const host = within?.address ?? "127.0.0.1";
+  const [program = "", ...before] = [...(within?.exec ?? []), pathOf("nats")];
   const file = join(folder, "nats.conf");
   const jetstream = options.jetstream === false ? "" : `jetstream { store_dir: "${folder}" }`;
-  writeFileSync(file, `listen: "127.0.0.1:${port}"\n${jetstream}\n${options.config ?? ""}\n`);
+  writeFileSync(file, `listen: "${host}:${port}"\n${jetstream}\n${options.config ?? ""}\n`);
   let child: ChildProcess | undefined;
   let said = "";
   const server: NatsServer = {
     port,
-    address: `127.0.0.1:${port}`,
+    address: `${host}:${port}`,
     async start() {
-      child = spawn(pathOf("nats"), ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });
+      said = "";
+      child = spawn(program, [...before, "-c", file], { stdio: ["ignore", "ignore", "pipe"] });
       child.stderr?.on("data", (text) => (said = `${said}${text}`.slice(-4_000)));
       await eventually("the NATS server answers", () => {
         if (child?.exitCode !== null) throw new Error(`the NATS server ended: ${said}`);
-        return answers(port);
+        // In a network of its own nobody here reaches it.
+        return within === undefined ? answers(port) : said.includes("Server is ready");
       });
     },
     async kill() {

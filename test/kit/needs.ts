@@ -15,12 +15,13 @@ type Case = (title: string, body: (context: vitest.TestContext) => unknown, time
 export function needing(...names: readonly Needed[]): { describe: Suite; test: Case; it: Case } {
   const missing = names.map((name) => needs[name]).filter((need) => need.find() === undefined);
   const packages = missing.map((need) => need.package).join(" ");
+  const what = missing.map((need) => need.what).join(", ");
   if (missing.length > 0 && process.env["CI"] === "true")
     throw new Error(
-      `${missing.map((need) => need.what).join(", ")} is missing, and with CI=true nothing may be skipped; on Debian: apt-get install ${packages}`,
+      `${what} is missing, and with CI=true nothing may be skipped; on Debian: apt-get install ${packages}`,
     );
   const skip = missing.length > 0;
-  const titled = (title: string): string => (skip ? `${title} (skipped: ${packages} is not installed)` : title);
+  const titled = (title: string): string => (skip ? `${title} (skipped: ${what} is missing)` : title);
   const test: Case = (title, body, timeoutMs) => vitest.test.skipIf(skip)(titled(title), body as never, timeoutMs);
   return { describe: (title, body) => vitest.describe.skipIf(skip)(titled(title), body), test, it: test };
 }

@@ -30,8 +30,14 @@ export interface Project {
   remove(): Promise<void>;
 }
 
-export function createProject(files: Readonly<Record<string, string>> = {}, env: Record<string, string> = {}): Project {
+/** `within`: what each command is run by, as ["ip", "netns", "exec", "east"] does. */
+export function createProject(
+  files: Readonly<Record<string, string>> = {},
+  env: Record<string, string> = {},
+  within: readonly string[] = [],
+): Project {
   const root = mkdtempSync(join(tmpdir(), "cage-"));
+  const [program = launcher, ...before] = [...within, launcher];
   const project: Project = {
     root,
     env,
@@ -44,8 +50,8 @@ export function createProject(files: Readonly<Record<string, string>> = {}, env:
     cage: (...args) =>
       new Promise((done) => {
         execFile(
-          launcher,
-          [...args, "--root", root],
+          program,
+          [...before, ...args, "--root", root],
           { env: { ...process.env, ...env }, cwd: root, maxBuffer: 16 * 1024 * 1024 },
           (error, stdout, stderr) => {
             done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
@@ -57,7 +63,8 @@ export function createProject(files: Readonly<Record<string, string>> = {}, env:
       if (ran.code !== 0) throw new Error(`cage ${args.join(" ")} exited with ${ran.code}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
     },
-    spawn: (...args) => spawn(launcher, [...args, "--root", root], { env: { ...process.env, ...env }, cwd: root }),
+    spawn: (...args) =>
+      spawn(program, [...before, ...args, "--root", root], { env: { ...process.env, ...env }, cwd: root }),
     async remove() {
       await project.cage("stop");
       rmSync(root, { recursive: true, force: true });

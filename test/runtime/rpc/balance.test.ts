@@ -233,6 +233,27 @@ describe("a breaker", () => {
     expect(await balance.call(peers("a"), async () => 1, once)).toBe(1);
   });
 
+  it("gives one that is there again its share at once, however long its last calls took", async () => {
+    const { balance, clock } = balanced();
+    const cutOff = async () => {
+      clock.ms += 1_500;
+      await fails("UNKNOWN_OUTCOME")();
+    };
+    await expect(balance.call(peers("cut"), cutOff, once)).rejects.toThrow();
+    const share = async () => {
+      let count = 0;
+      const send = async ({ key }: Peer) => {
+        clock.ms += 2;
+        if (key === "cut") count++;
+      };
+      for (let n = 0; n < 200; n++) await balance.call(peers("cut", "well"), send, once);
+      return count;
+    };
+    expect(await share()).toBe(0);
+    balance.revive((key) => key === "cut");
+    expect(await share()).toBeGreaterThan(50);
+  });
+
   it("does not blame an instance for a caller that stopped waiting", async () => {
     const { balance } = balanced();
     for (let n = 0; n < 20; n++) {
