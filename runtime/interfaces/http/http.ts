@@ -105,7 +105,8 @@ function serverOf(options: Options, certificates: Certificates | undefined): Ser
     headersTimeout: options.headersTimeoutMs,
     // Bodies have their own clock, which a stream's does not (body.ts).
     requestTimeout: 0,
-    keepAliveTimeout: options.idleTimeoutMs,
+    // Told in whole seconds, so clients let go nearly a second before us: else one asks just when we close, and is cut off.
+    keepAliveTimeout: options.idleTimeoutMs + 999,
     connectionsCheckingInterval: Math.min(2_000, Math.ceil(options.headersTimeoutMs / 4)),
     insecureHTTPParser: false,
     // Answered by us, as every other refusal is.
