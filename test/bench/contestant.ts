@@ -52,6 +52,40 @@ export async function byHand(
   };
 }
 
+/** "small 256": what is asked, and how many at a time. */
+export type Cell = `${Load["size"]} ${number}`;
+
+export const allCells: readonly Cell[] = ["small 1", "small 32", "small 256", "large 1", "large 32", "large 256"];
+
+const parts = (cell: Cell) => cell.split(" ") as [Load["size"], string];
+
+/** For a table. */
+export function shown(cell: Cell): readonly [size: string, outstanding: string] {
+  const [size, outstanding] = parts(cell);
+  return [size === "small" ? "200 B" : "10 KB", outstanding];
+}
+
+function loadOf(cell: Cell, ms: number): Load {
+  const [size, outstanding] = parts(cell);
+  return { size, outstanding: Number(outstanding), ms };
+}
+
+/** Turn by turn, seven rounds of a second each (`quick`: one of half). */
+export async function measured(
+  contestants: readonly Contestant[],
+  cells: readonly Cell[],
+  quick: boolean,
+): Promise<Samples> {
+  const samples = new Samples();
+  // Warm, each of them: what is compiled late would count for whoever comes first.
+  for (const each of contestants)
+    for (const size of ["small", "large"] as const) await each.run({ size, outstanding: 64, ms: quick ? 500 : 2_000 });
+  for (let round = 0; round < (quick ? 1 : 7); round++)
+    for (const cell of cells)
+      for (const each of contestants) samples.add(each.name, cell, await each.run(loadOf(cell, quick ? 500 : 1_000)));
+  return samples;
+}
+
 /** What each measured, cell by cell, round by round. */
 export class Samples {
   readonly #samples = new Map<string, Measured[]>();

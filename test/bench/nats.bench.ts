@@ -8,7 +8,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { natsServer } from "../kit/nats.ts";
 import { createProject, eventually } from "../kit/project.ts";
-import { byHand, type Contestant, type Load, type Measured, Samples } from "./contestant.ts";
+import {
+  allCells,
+  byHand,
+  type Cell,
+  type Contestant,
+  type Load,
+  type Measured,
+  measured,
+  shown,
+} from "./contestant.ts";
 import { median, rounded } from "./figures.ts";
 import type { Bench } from "./run.ts";
 
@@ -41,14 +50,7 @@ export const run = (load: object) => lanes(echo, load);
 
 export const bench: Bench = {
   async run({ quick }) {
-    const rounds = quick ? 1 : 7;
-    const ms = quick ? 500 : 1_000;
-    const cells = (
-      quick ? ["small 256"] : ["small 1", "small 32", "small 256", "large 1", "large 32", "large 256"]
-    ).map((cell) => {
-      const [size, outstanding] = cell.split(" ") as [Load["size"], string];
-      return { cell, size, outstanding: Number(outstanding) };
-    });
+    const cells: readonly Cell[] = quick ? ["small 256"] : allCells;
     const server = await natsServer();
     const contestants: Contestant[] = [];
     try {
@@ -56,20 +58,12 @@ export const bench: Bench = {
       // It imports our codec as it stands in lib/.
       contestants.push(await byHand("bare", bare, [server.address], ["--import", "tsx"]));
       contestants.push(await nodes(server.address));
-      const samples = new Samples();
-      // Warm, each of them: what is compiled late would count for whoever comes first.
-      for (const each of contestants)
-        for (const size of ["small", "large"] as const)
-          await each.run({ size, outstanding: 64, ms: quick ? 500 : 2_000 });
-      for (let round = 0; round < rounds; round++)
-        for (const { cell, size, outstanding } of cells)
-          for (const each of contestants) samples.add(each.name, cell, await each.run({ size, outstanding, ms }));
+      const samples = await measured(contestants, cells, quick);
       return {
         rows: [
           ["ECHO", "OUTSTANDING", "BARE/S", "OURS/S", "OURS:BARE", "CALLER CPU US"],
-          ...cells.map(({ cell, size, outstanding }) => [
-            size === "small" ? "200 B" : "10 KB",
-            String(outstanding),
+          ...cells.map((cell) => [
+            ...shown(cell),
             ...contestants.map(({ name }) => samples.rate(name, cell).toFixed(0)),
             samples.ratio("ours", "bare", cell).toFixed(2),
             contestants

@@ -35,7 +35,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createProject, freePorts } from "../kit/project.ts";
-import { byHand, type Contestant, type Load, type Measured, Samples } from "./contestant.ts";
+import { allCells, byHand, type Cell, type Contestant, type Measured, measured, shown } from "./contestant.ts";
 import { median, rounded } from "./figures.ts";
 import type { Bench } from "./run.ts";
 
@@ -63,16 +63,7 @@ export const run = (load: object) => lanes(echo, load);
 
 export const bench: Bench = {
   async run({ quick }) {
-    const rounds = quick ? 1 : 7;
-    const ms = quick ? 500 : 1_000;
-    const cells = (
-      quick
-        ? ["small 1", "small 256", "large 32"]
-        : ["small 1", "small 32", "small 256", "large 1", "large 32", "large 256"]
-    ).map((cell) => {
-      const [size, outstanding] = cell.split(" ") as [Load["size"], string];
-      return { cell, size, outstanding: Number(outstanding) };
-    });
+    const cells: readonly Cell[] = quick ? ["small 1", "small 256", "large 32"] : allCells;
     const sockets = mkdtempSync(join(tmpdir(), "bench-"));
     const contestants: Contestant[] = [];
     try {
@@ -80,14 +71,7 @@ export const bench: Bench = {
       contestants.push(await byHand("places", join(folder, "floor.mjs"), [join(sockets, "places"), "places"]));
       contestants.push(await cages());
       contestants.push(await byHand("moleculer", join(folder, "moleculer.mjs"), (await freePorts(2)).map(String)));
-      const samples = new Samples();
-      // Warm, each of them: what is compiled late would count for whoever comes first.
-      for (const each of contestants)
-        for (const size of ["small", "large"] as const)
-          await each.run({ size, outstanding: 64, ms: quick ? 500 : 2_000 });
-      for (let round = 0; round < rounds; round++)
-        for (const { cell, size, outstanding } of cells)
-          for (const each of contestants) samples.add(each.name, cell, await each.run({ size, outstanding, ms }));
+      const samples = await measured(contestants, cells, quick);
       return {
         rows: [
           [
@@ -102,9 +86,8 @@ export const bench: Bench = {
             "OURS:MOLECULER",
             "CALLER CPU US",
           ],
-          ...cells.map(({ cell, size, outstanding }) => [
-            size === "small" ? "200 B" : "10 KB",
-            String(outstanding),
+          ...cells.map((cell) => [
+            ...shown(cell),
             ...contestants.map(({ name }) => samples.rate(name, cell).toFixed(0)),
             samples.ratio("ours", "floor", cell).toFixed(2),
             samples.ratio("ours", "places", cell).toFixed(2),

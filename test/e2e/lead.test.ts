@@ -10,12 +10,6 @@ import { createProject, eventually, type Project } from "../kit/project.ts";
 const { describe, it } = needing("nats");
 const limitMs = 30_000;
 
-interface Row {
-  readonly cage: string;
-  readonly pid: number;
-  readonly supervisor: number;
-}
-
 describe("a schedule on two nodes joined over NATS", () => {
   const folder = mkdtempSync(join(tmpdir(), "fired-"));
   const file = join(folder, "fired");
@@ -84,10 +78,7 @@ export const fire = () => fired("own");
     await firesAgain(first);
     expect(new Set(fired("own"))).toEqual(new Set(["east", "west"]));
     expect(new Set(fired("tick"))).toEqual(new Set([first]));
-    const rows = JSON.parse(await (projects[first] as Project).ok("list", "--json")) as Row[];
-    const shop = rows.find(({ cage }) => cage === "shop") as Row;
-    // Both: a supervisor would start another worker.
-    for (const pid of [shop.supervisor, shop.pid]) process.kill(pid, "SIGKILL");
+    await (projects[first] as Project).kill("shop");
     await firesAgain(second);
     // One that comes back leaves it to who leads; it leads when that one drains.
     await (projects[first] as Project).ok("start", "shop");

@@ -1,17 +1,12 @@
 /** Two nodes, each a state directory of its own, joined over NATS by their configuration: started, called, one killed. */
 import { afterAll, beforeAll, expect } from "vitest";
+import { keepCalling } from "../kit/calling.ts";
 import { type NatsServer, natsServer } from "../kit/nats.ts";
 import { needing } from "../kit/needs.ts";
 import { createProject, eventually, type Project } from "../kit/project.ts";
 
 const { describe, it } = needing("nats");
 const limitMs = 30_000;
-
-interface Row {
-  readonly cage: string;
-  readonly pid: number;
-  readonly supervisor: number;
-}
 
 describe("two nodes joined over NATS", () => {
   let server: NatsServer;
@@ -29,23 +24,7 @@ import type * as Till from "../till/api.ts";
 const till = cage<typeof Till>("till");
 export const where = (count: number) => Promise.all(Array.from({ length: count }, () => till.here()));
 export const at = (node: string) => cage<typeof Till>("till").at(node).here();
-const seen: Record<string, number> = {};
-export const soFar = () => seen;
-/** Calls on and on, and tells how it went: the longest time that one call took, answered or not. */
-export const keep = async () => {
-  let longestMs = 0;
-  const lane = async () => {
-    for (const until = Date.now() + 6_000; Date.now() < until; await new Promise((next) => setTimeout(next, 5))) {
-      const startedAt = performance.now();
-      const answer = await till.here().catch((error: { code: string }) => error.code);
-      seen[answer] = (seen[answer] ?? 0) + 1;
-      longestMs = Math.max(longestMs, performance.now() - startedAt);
-    }
-  };
-  await Promise.all(Array.from({ length: 16 }, lane));
-  return longestMs;
-};
-`,
+${keepCalling(16)}`,
       "cages/till/api.ts": `export const here = () => process.env["CAGE_NODE"] as string;
 `,
     };
@@ -73,13 +52,10 @@ export const keep = async () => {
 
   it("take calls from one that was killed within 2 s", async () => {
     await both();
-    const rows = JSON.parse(await west.ok("list", "--json")) as Row[];
-    const till = rows.find(({ cage }) => cage === "till") as Row;
     const kept = ask("keep");
     const soFar = async () => (await ask("soFar")) as Record<string, number>;
     await eventually("both answer", async () => ((await soFar())["west"] ?? 0) > 0, limitMs);
-    // Both: a supervisor would start another worker.
-    for (const pid of [till.supervisor, till.pid]) process.kill(pid, "SIGKILL");
+    await west.kill("till");
     expect(await kept).toBeLessThan(2_000);
     // It was called to the end, and what was lost by the kill was said to be.
     const { east: by, west: until, ...failed } = await soFar();

@@ -9,10 +9,7 @@ import { failuresOf, startTraffic, underLoad } from "../kit/traffic.ts";
 let project: Project;
 afterEach(() => project.remove());
 
-const status = async (cage = "shop"): Promise<InstanceStatus> => {
-  const rows = JSON.parse(await project.ok("list", "--json")) as InstanceStatus[];
-  return rows.find((row) => row.cage === cage) as InstanceStatus;
-};
+const status = (cage = "shop"): Promise<InstanceStatus> => project.status(cage);
 const pids = (row: InstanceStatus) => [row.pid, ...row.others.map(({ pid }) => pid)];
 
 it("refuses nobody while a cage is restarted again and again under load", { timeout: 180_000 }, async () => {

@@ -2,15 +2,10 @@
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { keepCalling } from "../kit/calling.ts";
 import { createProject, eventually, freePorts, type Project } from "../kit/project.ts";
 
 const limitMs = 30_000;
-
-interface Row {
-  readonly cage: string;
-  readonly pid: number;
-  readonly supervisor: number;
-}
 
 const shop = `import { cage } from "#runtime";
 import type * as Till from "../till/api.ts";
@@ -19,23 +14,7 @@ export const where = (count: number) => Promise.all(Array.from({ length: count }
 export const at = (node: string) => cage<typeof Till>("till").at(node).here();
 export const round = () => cage<typeof Till>("till").at("west").back();
 export const here = () => process.env["CAGE_NODE"] as string;
-const seen: Record<string, number> = {};
-export const soFar = () => seen;
-/** Calls on and on, and tells how it went: the longest time that one call took, answered or not. */
-export const keep = async () => {
-  let longestMs = 0;
-  const lane = async () => {
-    for (const until = Date.now() + 6_000; Date.now() < until; await new Promise((next) => setTimeout(next, 5))) {
-      const startedAt = performance.now();
-      const answer = await till.here().catch((error: { code: string }) => error.code);
-      seen[answer] = (seen[answer] ?? 0) + 1;
-      longestMs = Math.max(longestMs, performance.now() - startedAt);
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, lane));
-  return longestMs;
-};
-`;
+${keepCalling(8)}`;
 const till = `import { cage } from "#runtime";
 import type * as Shop from "../shop/api.ts";
 export const here = () => process.env["CAGE_NODE"] as string;
@@ -125,13 +104,10 @@ export const config = defineCage({ typecheck: "off", engine: { kind: "static", n
 
   it("take calls from one that was killed within 2 s, and give it some when it is back", async () => {
     await both();
-    const rows = JSON.parse(await west.ok("list", "--json")) as Row[];
-    const found = rows.find(({ cage }) => cage === "till") as Row;
     const kept = ask("keep");
     const soFar = async () => (await ask("soFar")) as Record<string, number>;
     await eventually("both answer", async () => ((await soFar())["west"] ?? 0) > 0, limitMs);
-    // Both: a supervisor would start another worker.
-    for (const pid of [found.supervisor, found.pid]) process.kill(pid, "SIGKILL");
+    await west.kill("till");
     expect(await kept).toBeLessThan(2_000);
     // It was called to the end, and what was lost by the kill was said to be.
     const { east: by, west: until, ...failed } = await soFar();

@@ -21,10 +21,10 @@ export class Hosts {
   readonly #engines: Joined[] = [];
   readonly #processes = new Map<string, number[]>();
 
-  /** Not started. */
-  join(me: Required<Instance>, beyond: (host: Host) => Promise<Beyond>): Joined {
+  /** Not started. `state`: another state directory than the node's own. */
+  join(me: Required<Instance>, beyond: (host: Host) => Promise<Beyond>, state = me.node): Joined {
     const { node, cage, process: number } = me;
-    const home = join(this.folder, node);
+    const home = join(this.folder, state);
     const runDir = join(home, "run");
     mkdirSync(runDir, { recursive: true });
     const register = (change: (processes: number[]) => number[]): void => {

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import type { InstanceStatus } from "../../runtime/cli/instances.ts";
 
 export const home = resolve(import.meta.dirname, "../..");
 export const launcher = join(home, "cage");
@@ -26,6 +27,10 @@ export interface Project {
   cage(...args: string[]): Promise<Ran>;
   /** As `cage`, throwing with its output unless it exits with 0. */
   ok(...args: string[]): Promise<string>;
+  /** As ./cage list tells it. */
+  status(cage: string): Promise<InstanceStatus>;
+  /** kill -9 of all of it: a supervisor that is left would start another worker. */
+  kill(cage: string): Promise<void>;
   spawn(...args: string[]): ReturnType<typeof spawn>;
   remove(): Promise<void>;
 }
@@ -62,6 +67,14 @@ export function createProject(
       const ran = await project.cage(...args);
       if (ran.code !== 0) throw new Error(`cage ${args.join(" ")} exited with ${ran.code}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
+    },
+    async status(cage) {
+      const rows = JSON.parse(await project.ok("list", "--json")) as InstanceStatus[];
+      return rows.find((row) => row.cage === cage) as InstanceStatus;
+    },
+    async kill(cage) {
+      const { supervisor, pid } = await project.status(cage);
+      for (const each of [supervisor, pid]) process.kill(each as number, "SIGKILL");
     },
     spawn: (...args) =>
       spawn(program, [...before, ...args, "--root", root], { env: { ...process.env, ...env }, cwd: root }),
