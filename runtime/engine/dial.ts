@@ -35,8 +35,6 @@ export interface DialOptions {
 
 /** One attempt in so long costs nobody anything, and is as long as an operator waits without wondering. */
 const longestPauseMs = 5_000;
-/** One that lasted so long was well: the next pause is a short one again. */
-const steadyMs = 5_000;
 /** Several times the first pause and a round trip around the world: by then a new connection is open, or none will be soon. */
 const lingerMs = 750;
 
@@ -90,7 +88,7 @@ export class Dial {
   }
 
   async #keep(tried: () => void): Promise<void> {
-    for (let failures = 0; !this.#closed; ) {
+    while (!this.#closed) {
       const startedAt = performance.now();
       try {
         await this.#connect(tried);
@@ -98,10 +96,8 @@ export class Dial {
         tried();
         this.#report(error);
       }
-      const steady = performance.now() - startedAt > steadyMs;
-      if (steady) this.#reported = "";
-      failures = steady ? 0 : failures + 1;
-      if (!this.#closed) await this.#pause.after(failures);
+      if (this.#pause.ended(startedAt)) this.#reported = "";
+      if (!this.#closed) await this.#pause.over();
     }
   }
 

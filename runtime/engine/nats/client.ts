@@ -52,8 +52,6 @@ const connectMs = 2_000;
 /** Two unanswered pings, and the connection is dead: known in 1.5 s, as a cut link between instances is. */
 const pingMs = 500;
 const longestPauseMs = 2_000;
-/** One that lasted so long was well: the next pause is a short one again. */
-const steadyMs = 5_000;
 export const requestMs = 2_000;
 /** Of the two seconds in which a call fails when its own host is cut off: whoever finds nobody waits for this first. */
 const flushMs = 1_000;
@@ -146,7 +144,7 @@ export class Client {
   }
 
   async #keep(done: () => void, failed: (error: unknown) => void): Promise<void> {
-    for (let failures = 0; !this.#stopped; ) {
+    while (!this.#stopped) {
       const startedAt = performance.now();
       try {
         const connection = await this.#connect();
@@ -164,10 +162,8 @@ export class Client {
         this.#report(error);
         done();
       }
-      const steady = performance.now() - startedAt > steadyMs;
-      if (steady) this.#reported = "";
-      failures = steady ? 0 : failures + 1;
-      if (!this.#stopped) await this.#pause.after(failures);
+      if (this.#pause.ended(startedAt)) this.#reported = "";
+      if (!this.#stopped) await this.#pause.over();
     }
   }
 

@@ -28,8 +28,6 @@ export interface PeerOptions {
 
 const longestPauseMs = 2_000;
 const beatsMissed = 3;
-/** One that lasted so long was well: the next pause is a short one again. */
-const steadyMs = 5_000;
 /** Between attempts that callers ask for: a call that finds nobody is repeated at once by some. */
 const askedMs = 50;
 /** A host that is there refuses or answers sooner; a longer attempt is not waited for again. */
@@ -119,7 +117,7 @@ export class Peer {
   }
 
   async #watch(): Promise<void> {
-    for (let failures = 0; !this.#stopped; ) {
+    while (!this.#stopped) {
       const startedAt = performance.now();
       try {
         await this.#listen();
@@ -127,8 +125,8 @@ export class Peer {
         this.#failed(error as Error, performance.now() - startedAt);
       }
       this.#decided();
-      failures = performance.now() - startedAt > steadyMs ? 0 : failures + 1;
-      if (!this.#stopped) await this.#pause.after(failures);
+      this.#pause.ended(startedAt);
+      if (!this.#stopped) await this.#pause.over();
     }
     this.#decided();
   }
